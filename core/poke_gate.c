@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The batch while cores run. At any moment a core may hold bytes fetched before the last sync; so between two
+ * syncs the bytes at a site may change in one step only whose before and after are both fit to be run:
+ *
+ *     old | old tail      whole old instructions
+ *     TRAP| old tail      a trap: nothing behind it is fetched as an instruction
+ *     TRAP| new tail      a trap likewise
+ *     new | new tail      whole new instructions
+ *
+ * A step is made at all sites, then one sync closes it for all: that is why n sites cost three syncs, not 3n.
+ */
+#include "core/bytes.h"
+#include "core/errno.h"
+#include "core/poke_internal.h"
+
+static bool has_tail(const struct poke *poke, const struct poke_site *site)
+{
+	return site->length > poke->trap_length;
+}
+
+static int write_first(struct poke *poke, struct poke_site *site, const uint8_t *expected,
+		       const uint8_t *bytes, enum poke_site_state then)
+{
+	uint8_t found[POKE_LENGTH_MAX];
+	int r = poke->ops->write(poke->host, site->address, expected, bytes, poke->trap_length);
+	if (r == 0)
+		site->state = (uint8_t)then;
+	else
+		poke_look_ours(poke, site, found);
+	return r;
+}
+
+static int write_tail(struct poke *poke, struct poke_site *site, const uint8_t *expected,
+		      const uint8_t *bytes, enum poke_site_state then)
+{
+	uint8_t found[POKE_LENGTH_MAX];
+	size_t first = poke->trap_length;
+	int r = poke->ops->write(poke->host, site->address + first, expected + first, bytes + first,
+				 site->length - first);
+	if (r == 0)
+		site->state = (uint8_t)then;
+	else
+		poke_look_ours(poke, site, found);
+	return r;
+}
+
+/*
+ * Back from TRAP_NEW, TRAP_TORN, TRAP_OLD to OLD: the steps of the batch in reverse.
+ *   1. tails back, under the traps; sync: no core may fetch a new tail behind the old first byte of 2.
+ *   2. first bytes back; sync: no core may fetch a trap that nobody will know any more.
+ * tails: a tail may have been written even if none looks so now, so 1 has its sync in any case.
+ * If the sync of 1 fails, 2 is not done: the gate stays up, which is safe for as long as somebody serves it.
+ */
+static int undo(struct poke *poke, bool tails)
+{
+	bool firsts = false, left = false;
+
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		uint8_t found[POKE_LENGTH_MAX];
+		if (site->state != POKE_SITE_TRAP_NEW && site->state != POKE_SITE_TRAP_TORN)
+			continue;
+		tails = true;
+		enum poke_site_state state = poke_look_ours(poke, site, found);
+		if (state == POKE_SITE_TRAP_NEW || state == POKE_SITE_TRAP_TORN)
+			write_tail(poke, site, found, site->old_bytes, POKE_SITE_TRAP_OLD);
+	}
+	if (tails) {
+		int r = poke_sync(poke);
+		if (r < 0) {
+			poke->phase = POKE_MIXED;
+			return r;
+		}
+	}
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		if (site->state == POKE_SITE_TRAP_OLD) {
+			firsts = true;
+			write_first(poke, site, poke->trap, site->old_bytes, POKE_SITE_OLD);
+		}
+		left |= site->state != POKE_SITE_OLD;
+	}
+	poke->phase = left ? POKE_MIXED : POKE_BACK;
+	int r = firsts ? poke_sync(poke) : 0;
+	return left ? -CORE_EIO : r;
+}
+
+/*
+ * Some first bytes are new already: traps over them again; sync. Sites whose first byte is still a trap are
+ * in step with them then. Not further: a core may stand between two new instructions of a site, so the host
+ * drains first.
+ */
+static int gate_again(struct poke *poke)
+{
+	bool left = false;
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		if (site->state == POKE_SITE_NEW)
+			write_first(poke, site, site->new_bytes, poke->trap,
+				    has_tail(poke, site) ? POKE_SITE_TRAP_NEW : POKE_SITE_TRAP_OLD);
+		left |= site->state == POKE_SITE_NEW || site->state == POKE_SITE_UNKNOWN;
+	}
+	int r = poke_sync(poke);
+	poke->phase = left || r < 0 ? POKE_MIXED : POKE_GATED;
+	return r;
+}
+
+/*
+ * 1. Every site is read first: all hold their old bytes, or nothing is written.
+ * 2. The vector is published: from now on a trap is found by poke_find_trap().
+ * 3. A trap on every site.
+ * 4. Sync 1. Pairs with every core's fetch of a site: from here on it fetches the trap, so nobody enters and
+ * nobody looks at the tails, which may change.
+ */
+int poke_gate(struct poke *poke)
+{
+	if (poke->phase != POKE_READY || poke->trap_length == 0)
+		return -CORE_EINVAL;
+	for (size_t i = 0; i < poke->n; i++) {
+		/* A trap that is part of the old or new code could not be told from the gate's. */
+		if (bytes_equal(poke->sites[i].old_bytes, poke->trap, poke->trap_length) ||
+		    bytes_equal(poke->sites[i].new_bytes, poke->trap, poke->trap_length)) {
+			poke_failed_at(poke, i);
+			return -CORE_EINVAL;
+		}
+	}
+	int r = poke_expect_old(poke);
+	if (r < 0)
+		return r;
+	/* Pairs with the acquire load in poke_find_trap(). */
+	__atomic_store_n(&poke->published, poke->n, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		r = write_first(poke, site, site->old_bytes, poke->trap, POKE_SITE_TRAP_OLD);
+		if (r < 0) {
+			poke_failed_at(poke, i);
+			undo(poke, false);
+			return r;
+		}
+	}
+	r = poke_sync(poke);
+	if (r < 0) {
+		/* Only first bytes were written, so no tail hangs on this sync. */
+		poke->stale = false;
+		undo(poke, false);
+		return r;
+	}
+	poke->phase = POKE_GATED;
+	return 0;
+}
+
+/*
+ * The gate is up (sync 1) and drained: no core is inside a site.
+ * 1. The tails, under the traps.
+ * 2. Sync 2. Pairs with the fetch behind a first byte: who will fetch a new first byte (3) fetches the new
+ * tail too. Without it a core could run a new first byte with an old tail. No site has a tail: neither 1
+ * nor 2.
+ * 3. The first bytes. From the first of them on new code runs.
+ * 4. Sync 3. Pairs with the fetch of the first byte: no core fetches a trap of ours any more, the vector may
+ * go.
+ */
+int poke_switch(struct poke *poke)
+{
+	if (poke->phase != POKE_GATED || poke->stale)
+		return -CORE_EINVAL;
+	bool tails = false;
+	int r;
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		if (site->state != POKE_SITE_TRAP_OLD)
+			return -CORE_EINVAL; /* gated again after a failure: only poke_abort() leads out */
+	}
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		if (!has_tail(poke, site))
+			continue;
+		tails = true;
+		r = write_tail(poke, site, site->old_bytes, site->new_bytes, POKE_SITE_TRAP_NEW);
+		if (r < 0) {
+			poke_failed_at(poke, i);
+			undo(poke, true);
+			return r;
+		}
+	}
+	if (tails) {
+		r = poke_sync(poke);
+		if (r < 0) {
+			poke->stale = false; /* the traps cover the tails; undo() syncs itself */
+			undo(poke, true);
+			return r;
+		}
+	}
+	for (size_t i = 0; i < poke->n; i++) {
+		struct poke_site *site = &poke->sites[i];
+		r = write_first(poke, site, poke->trap, site->new_bytes, POKE_SITE_NEW);
+		if (r < 0) {
+			poke_failed_at(poke, i);
+			gate_again(poke);
+			return r;
+		}
+	}
+	r = poke_sync(poke);
+	if (r < 0) {
+		gate_again(poke);
+		return r;
+	}
+	poke->phase = POKE_DONE;
+	return 0;
+}
+
+int poke_abort(struct poke *poke)
+{
+	if (poke->phase != POKE_GATED && poke->phase != POKE_MIXED)
+		return -CORE_EINVAL;
+	for (size_t i = 0; i < poke->n; i++) {
+		if (poke->sites[i].state != POKE_SITE_NEW)
+			continue;
+		int r = gate_again(poke);
+		return r < 0 ? r : poke->phase == POKE_GATED ? -CORE_EAGAIN : -CORE_EIO;
+	}
+	/* The traps themselves must have arrived everywhere before a tail may change under them. */
+	if (poke->stale) {
+		int r = poke_sync(poke);
+		if (r < 0)
+			return r;
+	}
+	return undo(poke, false);
+}
+
+void poke_retire(struct poke *poke)
+{
+	/* Release: the batch is at rest before the look-up goes dark. Handlers already inside are the host's
+	 * to wait for. */
+	__atomic_store_n(&poke->published, 0, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The public actions (usplice/action.h) over the engine and the process host.
+ */
+#include <string.h>
+
+#include <usplice/list.h>
+
+#include "process/find.h"
+#include "process/host.h"
+#include "process/perfmap.h"
+#include "process/recover.h"
+#include "process/upload.h"
+
+typedef int engine_action(struct engine *engine, struct engine_payload *payload, const struct action_options *options,
+			  struct action_report *report);
+
+/* Opens a locked session in which nothing is unfinished. */
+static struct usp_error *begin(struct usp_process *process, const struct usp_options *options,
+			       struct usp_outcome *outcome, struct session **session)
+{
+	memset(outcome, 0, sizeof(*outcome));
+	struct usp_error *error = session_open(process, options, true, session);
+	if (error)
+		return error;
+	if (recover_needed((*session)->registry) && (*session)->options.dry_run)
+		error = usp_errorf(USP_BUSY, "process %d has an interrupted action: run `usplice recover --pid %d` first",
+				   process->target->pid, process->target->pid);
+	else
+		error = recover(*session, &outcome->recovered);
+	if (!error)
+		return NULL;
+	session_close(*session);
+	*session = NULL;
+	return error;
+}
+
+static void end(struct session *session, struct usp_outcome *outcome)
+{
+	outcome->wall_ns = now_ns() - session->began_ns;
+	session_close(session);
+}
+
+static void fill_outcome(struct usp_outcome *outcome, const struct host *host, const struct action_report *report)
+{
+	outcome->tries = report->tries;
+	outcome->threads = (uint32_t)host->threads_stopped;
+	outcome->sites = (uint32_t)report->n_sites;
+	outcome->syncs = report->syncs;
+	outcome->stopped_ns = report->stopped_ns;
+}
+
+static void tell_after_error(struct session *session, const struct action_report *report)
+{
+	if (report->after_error)
+		session_log(session, USP_LOG_WARNING, report->after_payload ? report->after_payload->name : "usplice",
+			    "the action is done, but afterwards something failed (%s, reason %d)",
+			    strerror(-report->after_error), report->after_reason);
+}
+
+/* One engine action on entry `index`. */
+static struct usp_error *run(struct session *session, int index, engine_action *action, struct usp_outcome *outcome)
+{
+	struct host *host;
+	struct action_report report = {0};
+	struct usp_error *error = host_create(session, &host);
+	if (error)
+		return error;
+	error = host_prepare_looks(host);
+	if (!error)
+		error = host_room(host);
+	uint64_t now = now_ns();
+	struct action_options options = {
+		.nodeps = session->options.nodeps,
+		.try_ns = session->options.try_ms * 1000000ull,
+		.overall_ns = session->deadline_ns > now + 1000000 ? session->deadline_ns - now : 1000000,
+	};
+	if (!error) {
+		int r = action(&host->engine, &host_find(host, index)->engine, &options, &report);
+		if (r < 0)
+			error = host_report(host, &report);
+		else
+			tell_after_error(session, &report);
+		fill_outcome(outcome, host, &report);
+		if (r < 0 || action != action_unload) {
+			struct usp_error *keep = host_keep_states(host);
+			if (!error)
+				error = keep;
+			else
+				usp_error_destroy(keep);
+		}
+	}
+	host_destroy(host);
+	return error;
+}
+
+/* What would be refused without stopping anybody: the engine's own first checks, told from its tables. */
+static struct usp_error *dry(struct session *session, int index, enum registry_action kind)
+{
+	const struct registry *registry = session->registry;
+	const struct registry_entry *entry = &registry->entries[index];
+	const struct record *record = registry->records[index];
+	bool applied = entry->state == USP_STATE_APPLIED;
+	bool needs_applied = kind == REGISTRY_REVERT;
+	if (applied != needs_applied)
+		return usp_errorf(USP_WRONG_STATE, applied ? "it is APPLIED" : "it is not APPLIED");
+	int top = registry_at_position(registry, registry_height(registry));
+	if (kind == REGISTRY_REVERT && top != index)
+		return usp_errorf(USP_ORDER, "it is not on top of the stack: %s is; revert that first",
+				  registry->records[top]->name);
+	if ((kind == REGISTRY_APPLY || kind == REGISTRY_REPLACE) && entry->applied_once && record->writable_data)
+		return usp_errorf(USP_WRONG_STATE, "it was applied before and has writable data, which may be stale");
+	if (kind == REGISTRY_APPLY && record->depends_size && !session->options.nodeps &&
+	    (top < 0 || registry_find_build_id(registry, record->depends, record->depends_size) != top))
+		return usp_errorf(USP_ORDER, "what it depends on is not on top of the stack");
+	return NULL;
+}
+
+static struct usp_error *act(struct usp_process *process, const char *payload, const struct usp_options *options,
+			     struct usp_outcome *outcome, enum registry_action kind, engine_action *action)
+{
+	struct usp_outcome ignored;
+	struct session *session;
+	int index;
+	if (!outcome)
+		outcome = &ignored;
+	struct usp_error *error = begin(process, options, outcome, &session);
+	if (error)
+		return error;
+	error = find_payload(session, payload, &index);
+	if (!error) {
+		memcpy(outcome->name, session->registry->records[index]->name,
+		       strnlen(session->registry->records[index]->name, sizeof(outcome->name) - 1));
+		error = session->options.dry_run ? dry(session, index, kind) : run(session, index, action, outcome);
+		if (!error && kind == REGISTRY_UNLOAD && !session->options.dry_run)
+			error = upload_remove(session, index);
+	}
+	end(session, outcome);
+	return error;
+}
+
+struct usp_error *usp_apply(struct usp_process *process, const char *payload, const struct usp_options *options,
+			    struct usp_outcome *outcome)
+{
+	return act(process, payload, options, outcome, REGISTRY_APPLY, action_apply);
+}
+
+struct usp_error *usp_revert(struct usp_process *process, const char *payload, const struct usp_options *options,
+			     struct usp_outcome *outcome)
+{
+	return act(process, payload, options, outcome, REGISTRY_REVERT, action_revert);
+}
+
+struct usp_error *usp_replace(struct usp_process *process, const char *payload, const struct usp_options *options,
+			      struct usp_outcome *outcome)
+{
+	return act(process, payload, options, outcome, REGISTRY_REPLACE, action_replace);
+}
+
+struct usp_error *usp_unload(struct usp_process *process, const char *payload, const struct usp_options *options,
+			     struct usp_outcome *outcome)
+{
+	return act(process, payload, options, outcome, REGISTRY_UNLOAD, action_unload);
+}
+
+static struct usp_error *upload_file(struct session *session, const char *file, struct usp_outcome *outcome, int *index)
+{
+	struct plan *plan;
+	struct usp_error *error = plan_create(session, file, &plan);
+	if (error)
+		return error;
+	memcpy(outcome->name, plan->name, sizeof(outcome->name));
+	error = upload(session, plan, index);
+	plan_destroy(plan);
+	return error;
+}
+
+struct usp_error *usp_upload(struct usp_process *process, const char *file, const struct usp_options *options,
+			     struct usp_outcome *outcome)
+{
+	struct usp_outcome ignored;
+	struct session *session;
+	int index;
+	if (!outcome)
+		outcome = &ignored;
+	struct usp_error *error = begin(process, options, outcome, &session);
+	if (error)
+		return error;
+	error = upload_file(session, file, outcome, &index);
+	end(session, outcome);
+	return error;
+}
+
+struct usp_error *usp_load(struct usp_process *process, const char *file, const struct usp_options *options,
+			   struct usp_outcome *outcome)
+{
+	struct usp_outcome ignored;
+	struct session *session;
+	int index;
+	if (!outcome)
+		outcome = &ignored;
+	struct usp_error *error = begin(process, options, outcome, &session);
+	if (error)
+		return error;
+	error = upload_file(session, file, outcome, &index);
+	if (!error && !session->options.dry_run) {
+		error = run(session, index, action_apply, outcome);
+		if (error) {
+			struct usp_error *undo = upload_remove(session, index);
+			if (undo)
+				session_log(session, USP_LOG_WARNING, outcome->name, "taking the upload back failed: %s",
+					    undo->message);
+			usp_error_destroy(undo);
+		}
+	}
+	end(session, outcome);
+	return error;
+}
+
+struct usp_error *usp_recover(struct usp_process *process, const struct usp_options *options, bool *recovered)
+{
+	struct session *session;
+	struct usp_error *error = session_open(process, options, true, &session);
+	if (error)
+		return error;
+	error = recover(session, recovered);
+	session_close(session);
+	return error;
+}

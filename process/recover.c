@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every site of every payload must hold what the table says: the bytes of the topmost switched payload that has the site,
+ * else the original ones. Where it holds something else that usplice can have written there (another payload's bytes,
+ * the original ones, a write cut off at a page boundary), it is written anew, with all threads stopped and none inside the bytes.
+ * Anything foreign is reported and left alone. Doing it twice does no harm.
+ */
+#include "process/recover.h"
+
+#include <string.h>
+
+#include "process/host.h"
+#include "process/upload.h"
+
+struct wrong_sites {
+	struct poke_site *v;
+	struct host_range *ranges;
+	size_t n, capacity;
+};
+
+static const uint8_t *desired_bytes(const struct registry *registry, const struct record_function *site)
+{
+	for (uint32_t position = registry_height(registry); position; position--) {
+		int i = registry_at_position(registry, position);
+		if (!registry->entries[i].switched)
+			continue;
+		for (size_t k = 0; k < registry->records[i]->n_functions; k++)
+			if (registry->records[i]->functions[k].site == site->site)
+				return registry->records[i]->functions[k].patched;
+	}
+	return site->original;
+}
+
+/* Whether what stands there can be usplice's, given one thing that may have been there before. */
+static bool explains(struct host *host, const struct record_function *site, const uint8_t *before,
+		     const uint8_t *desired, struct poke_site *to)
+{
+	uint8_t bytes[RECORD_SITE_MAX];
+	*to = (struct poke_site){.address = site->site, .length = (uint8_t)site->site_length};
+	memcpy(to->old_bytes, before, site->site_length);
+	memcpy(to->new_bytes, desired, site->site_length);
+	enum poke_site_state state = poke_look(&process_host_ops, host, to, NULL, 0, bytes);
+	return state == POKE_SITE_OLD || state == POKE_SITE_NEW || state == POKE_SITE_TORN;
+}
+
+static struct usp_error *look_at_site(struct host *host, const struct record *record,
+				      const struct record_function *site, struct wrong_sites *wrong)
+{
+	const struct registry *registry = host->session->registry;
+	const uint8_t *desired = desired_bytes(registry, site);
+	uint8_t now[RECORD_SITE_MAX];
+	int r = target_read(host->session->target, site->site, now, site->site_length);
+	if (r < 0)
+		return usp_error_errno(USP_FAILED, -r, "cannot read the code at 0x%lx", site->site);
+	if (!memcmp(now, desired, site->site_length))
+		return NULL;
+	for (size_t i = 0; i < wrong->n; i++)
+		if (wrong->v[i].address == site->site)
+			return NULL;
+	struct poke_site *to = &wrong->v[wrong->n];
+	bool known = explains(host, site, site->original, desired, to);
+	for (int i = 0; i < REGISTRY_PAYLOADS_MAX && !known; i++)
+		for (size_t k = 0; registry->records[i] && k < registry->records[i]->n_functions && !known; k++)
+			if (registry->records[i]->functions[k].site == site->site)
+				known = explains(host, site, registry->records[i]->functions[k].patched, desired, to);
+	if (!known)
+		return usp_errorf(USP_MISMATCH,
+				  "the bytes of %s at 0x%lx (payload %s) are neither the original ones nor usplice's: somebody else wrote there, so nothing was changed",
+				  site->name, site->site, record->name);
+	wrong->ranges[wrong->n++] = (struct host_range){site->site + 1, site->site + site->site_length};
+	return NULL;
+}
+
+static int compare_sites(const void *a, const void *b)
+{
+	const struct poke_site *x = a, *y = b;
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+static struct usp_error *find_wrong(struct host *host, struct wrong_sites *wrong)
+{
+	const struct registry *registry = host->session->registry;
+	for (int i = 0; i < REGISTRY_PAYLOADS_MAX; i++)
+		wrong->capacity += registry->records[i] ? registry->records[i]->n_functions : 0;
+	wrong->v = calloc(wrong->capacity + 1, sizeof(*wrong->v));
+	wrong->ranges = calloc(wrong->capacity + 1, sizeof(*wrong->ranges));
+	if (!wrong->v || !wrong->ranges)
+		return &usp_error_no_memory;
+	for (int i = 0; i < REGISTRY_PAYLOADS_MAX; i++)
+		for (size_t k = 0; registry->records[i] && k < registry->records[i]->n_functions; k++) {
+			struct usp_error *error = look_at_site(host, registry->records[i],
+							       &registry->records[i]->functions[k], wrong);
+			if (error)
+				return error;
+		}
+	qsort(wrong->v, wrong->n, sizeof(*wrong->v), compare_sites);
+	return NULL;
+}
+
+/* One try under a rendezvous. *again: not quiescent this time. */
+static struct usp_error *try_to_write(struct host *host, struct wrong_sites *wrong, bool *again)
+{
+	struct session *session = host->session;
+	uint64_t deadline = now_ns() + session->options.try_ms * 1000000ull;
+	struct poke poke;
+	*again = false;
+	int r = poke_init(&poke, &process_host_ops, host, NULL, 0, wrong->v, wrong->n);
+	if (!r)
+		r = process_host_ops.stop(host, deadline);
+	if (r == -CORE_ETIMEDOUT || r == -CORE_EAGAIN) {
+		*again = true;
+		return NULL;
+	}
+	if (!r) {
+		r = process_host_ops.quiescent(host, wrong->ranges, wrong->n, deadline);
+		*again = r == -CORE_EAGAIN || r == -CORE_ETIMEDOUT;
+		if (!r)
+			r = poke_recover(&poke, true);
+		int released = process_host_ops.release(host);
+		r = r ? r : released;
+	}
+	if (!r || *again)
+		return NULL;
+	struct usp_error *error = host->error;
+	host->error = NULL;
+	return error ? error : usp_error_errno(USP_FAILED, -r, "the code could not be put right");
+}
+
+static struct usp_error *put_right(struct session *session)
+{
+	struct host *host;
+	struct wrong_sites wrong = {0};
+	struct usp_error *error = host_create(session, &host);
+	if (error)
+		return error;
+	error = host_prepare_looks(host);
+	if (!error)
+		error = find_wrong(host, &wrong);
+	bool again = wrong.n != 0;
+	for (uint64_t pause = 1000000; !error && again; pause = pause < 100000000 ? pause * 2 : pause) {
+		error = try_to_write(host, &wrong, &again);
+		if (!error && again && now_ns() > session->deadline_ns)
+			error = usp_errorf(USP_NOT_QUIESCENT,
+					   "an interrupted action could not be ended: thread %d (%s) stays inside the bytes to be written\n%s",
+					   host->blocker.tid, host->blocker.name,
+					   host->blocker.where ? host->blocker.where : "");
+		if (!error && again)
+			process_host_ops.pause(host, pause);
+	}
+	free(wrong.v);
+	free(wrong.ranges);
+	host_destroy(host);
+	return error;
+}
+
+bool recover_needed(const struct registry *registry)
+{
+	return registry->address && (registry->header.in_flight != REGISTRY_NONE || registry->header.pending);
+}
+
+struct usp_error *recover(struct session *session, bool *recovered)
+{
+	struct registry *registry = session->registry;
+	bool needed = recover_needed(registry);
+	if (recovered)
+		*recovered = needed;
+	if (!needed)
+		return NULL;
+	struct usp_error *error = NULL;
+	if (registry->header.in_flight != REGISTRY_NONE) {
+		error = put_right(session);
+		if (!error)
+			error = registry_set_in_flight(session->target, registry, REGISTRY_NONE);
+	}
+	if (!error)
+		error = upload_recover(session, NULL);
+	if (error)
+		return usp_error_prefix(error, "an earlier usplice was killed in the middle of an action");
+	session_log(session, USP_LOG_INFO, "usplice", "an action that a killed usplice left unfinished was finished or undone");
+	return NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is a stopped thread inside ranges that are going away, or will it return into them?
+ *
+ * Two looks. The scan: the instruction pointer, and each aligned word between the stack pointer and the
+ * stack's base; it can only err towards "inside", provided that the base is known: the stack pointer must lie
+ * in the mapping that holds the thread's own TCB (%fs base) or in [stack]; anything else (alternate signal
+ * stack, coroutine) goes to the exact walk. The walk: libdwfl with CFI of every module and of usplice's
+ * payload images, through signal frames; a walk that does not reach the outermost frame is "unknown", which
+ * counts as busy. "The entry address itself is not inside": ranges given here start at entry + 1.
+ */
+#ifndef PROCESS_STACK_H
+#define PROCESS_STACK_H
+
+#include "base/range.h"
+#include "process/module.h"
+#include "process/thread.h"
+
+enum stack_verdict {
+	STACK_FREE,
+	STACK_BUSY,    /* exactly known: a frame is inside */
+	STACK_UNKNOWN, /* the walk was incomplete and the scan could not clear it: counts as busy */
+};
+
+/* A payload image in the target, an ELF shared object laid out like the vdso (payload/image.h). */
+struct stack_image {
+	uint64_t base, size;
+	const char *name;
+};
+
+struct stack_checker;
+
+/* Loads what walks need (CFI, symbols), before anyone is stopped. The arguments must outlive it. */
+_must_check_ struct usp_error *stack_checker_create(const struct target *target, const struct maps *maps,
+						    const struct modules *modules,
+						    const struct stack_image *images, size_t n_images,
+						    struct stack_checker **ret);
+void stack_checker_destroy(struct stack_checker *checker);
+
+/*
+ * Judges one stopped thread (registers filled in). For anything but STACK_FREE, *where (if not NULL, to be
+ * freed by the caller) gets a backtrace for a person: one line a frame, "#0 0x55…  name+0x12 (module)", the
+ * frame inside marked "<- here".
+ */
+_must_check_ struct usp_error *stack_check(struct stack_checker *checker, const struct thread *thread,
+					   const struct range_set *ranges, enum stack_verdict *verdict,
+					   char **where);
+
+/*
+ * Whether the walk of a stopped thread is complete and no frame of it lies in the given ranges (used to
+ * choose a thread that may run functions: none of its frames in libgcc, the dynamic linker or the allocator).
+ */
+_must_check_ struct usp_error *stack_walk_avoids(struct stack_checker *checker, const struct thread *thread,
+						 const struct range_set *ranges, bool *avoids);
+
+#endif

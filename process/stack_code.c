@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+#include "process/stack_code.h"
+
+#include <gelf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define IMAGE_SIZE_MAX (256u << 20)
+
+/* dwarf_begin_elf() decompresses every debug section: not done unless there is something to be had from it.
+ */
+static bool has_debug_frame(Elf *elf)
+{
+	size_t names;
+	if (elf_getshdrstrndx(elf, &names))
+		return false;
+	for (Elf_Scn *scn = NULL; (scn = elf_nextscn(elf, scn));) {
+		GElf_Shdr shdr;
+		const char *name = gelf_getshdr(scn, &shdr) ? elf_strptr(elf, names, shdr.sh_name) : NULL;
+		if (name && shdr.sh_type != SHT_NOBITS &&
+		    (!strcmp(name, ".debug_frame") || !strcmp(name, ".zdebug_frame")))
+			return true;
+	}
+	return false;
+}
+
+/* A file without usable CFI is no error: walks end in it, and say so. */
+static void open_cfi(struct stack_object *object, const void *bytes, size_t size)
+{
+	/* libelf reads through a pointer that is not const; without ELF_C_RDWR it does not write. */
+	object->elf = elf_memory((char *)(uintptr_t)bytes, size);
+	if (!object->elf)
+		return;
+	object->eh = dwarf_getcfi_elf(object->elf);
+	if (has_debug_frame(object->elf)) {
+		object->dwarf = dwarf_begin_elf(object->elf, DWARF_C_READ, NULL);
+		object->debug = object->dwarf ? dwarf_getcfi(object->dwarf) : NULL;
+	}
+}
+
+/* Where an image says its bytes belong, so that its CFI can be asked in its own terms. */
+static uint64_t image_link_address(Elf *elf)
+{
+	size_t n;
+	uint64_t lowest = UINT64_MAX;
+	if (!elf || elf_getphdrnum(elf, &n))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		GElf_Phdr phdr;
+		if (gelf_getphdr(elf, (int)i, &phdr) && phdr.p_type == PT_LOAD && phdr.p_vaddr < lowest)
+			lowest = phdr.p_vaddr - phdr.p_offset % 4096;
+	}
+	return lowest == UINT64_MAX ? 0 : lowest;
+}
+
+static struct usp_error *open_image(const struct target *target, const struct stack_image *image,
+				    struct stack_object *object)
+{
+	if (!image->size || image->size > IMAGE_SIZE_MAX || image->base > UINT64_MAX - image->size)
+		return usp_errorf(USP_MISMATCH,
+				  "payload image %s of process %d claims %" PRIu64 " bytes at 0x%" PRIx64
+				  ": the registry in the target is damaged",
+				  image->name, target->pid, image->size, image->base);
+	object->image = malloc(image->size);
+	if (!object->image)
+		return &usp_error_no_memory;
+	object->start = image->base;
+	object->end = image->base + image->size;
+	object->name = image->name;
+	int r = target_read(target, image->base, object->image, image->size);
+	if (r < 0)
+		return usp_error_errno(USP_FAILED, -r,
+				       "reading payload image %s at 0x%" PRIx64 " of process %d", image->name,
+				       image->base, target->pid);
+	open_cfi(object, object->image, image->size);
+	object->bias = image->base - image_link_address(object->elf);
+	return NULL;
+}
+
+/* A module whose file cannot be had (or is not what runs) has no CFI for us: walks end there, and say so. */
+static void open_module(struct module *module, struct stack_object *object)
+{
+	struct symbol symbol;
+	struct usp_error *error = module->unusable ? NULL : module_load(module);
+	usp_error_destroy(error);
+	object->start = module->start;
+	object->end = module->end;
+	object->bias = module->bias;
+	object->name = module->name;
+	object->module = module;
+	if (!module->file)
+		return;
+	open_cfi(object, module->file, module->file_size);
+	/* Asked once now, so that tables are loaded and sorted before anyone is stopped. */
+	(void)symbol_at(module, module->start, &symbol);
+}
+
+static int compare_objects(const void *a, const void *b)
+{
+	const struct stack_object *x = a, *y = b;
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+struct usp_error *stack_code_open(const struct target *target, const struct modules *modules,
+				  const struct stack_image *images, size_t n_images, struct stack_code *ret)
+{
+	struct stack_code code = {0};
+	elf_version(EV_CURRENT);
+	code.v = calloc(modules->n + n_images + 1, sizeof(*code.v));
+	if (!code.v)
+		return &usp_error_no_memory;
+	for (size_t i = 0; i < modules->n; i++)
+		open_module(modules->v[i], &code.v[code.n++]);
+	code.n_modules = code.n;
+	qsort(code.v, code.n, sizeof(*code.v), compare_objects);
+	for (size_t i = 0; i < n_images; i++) {
+		struct usp_error *error = open_image(target, &images[i], &code.v[code.n++]);
+		if (error) {
+			stack_code_close(&code);
+			return error;
+		}
+	}
+	for (size_t i = 0; i < code.n; i++)
+		free(stack_code_row(&code, code.v[i].end - 1)); /* without a search table, reads all FDEs */
+	*ret = code;
+	return NULL;
+}
+
+void stack_code_close(struct stack_code *code)
+{
+	for (size_t i = 0; i < code->n; i++) {
+		struct stack_object *object = &code->v[i];
+		if (object->eh)
+			dwarf_cfi_end(object->eh);
+		if (object->dwarf)
+			dwarf_end(object->dwarf);
+		if (object->elf)
+			elf_end(object->elf);
+		free(object->image);
+	}
+	free(code->v);
+	*code = (struct stack_code){0};
+}
+
+/* Images first: one may lie in a hole between a module's segments. */
+static struct stack_object *find_object(struct stack_code *code, uint64_t address)
+{
+	for (size_t i = code->n_modules; i < code->n; i++)
+		if (address >= code->v[i].start && address < code->v[i].end)
+			return &code->v[i];
+	size_t low = 0, high = code->n_modules;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (address < code->v[middle].start)
+			high = middle;
+		else if (address >= code->v[middle].end)
+			low = middle + 1;
+		else
+			return &code->v[middle];
+	}
+	return NULL;
+}
+
+Dwarf_Frame *stack_code_row(struct stack_code *code, uint64_t address)
+{
+	struct stack_object *object = find_object(code, address);
+	Dwarf_Frame *frame = NULL;
+	if (!object)
+		return NULL;
+	if (object->eh && !dwarf_cfi_addrframe(object->eh, address - object->bias, &frame))
+		return frame;
+	if (object->debug && !dwarf_cfi_addrframe(object->debug, address - object->bias, &frame))
+		return frame;
+	return NULL;
+}
+
+static const char *image_symbol(const struct stack_object *object, uint64_t address, uint64_t *offset)
+{
+	for (Elf_Scn *scn = NULL; object->elf && (scn = elf_nextscn(object->elf, scn));) {
+		GElf_Shdr shdr;
+		Elf_Data *data;
+		if (!gelf_getshdr(scn, &shdr) || (shdr.sh_type != SHT_SYMTAB && shdr.sh_type != SHT_DYNSYM) ||
+		    !shdr.sh_entsize || !(data = elf_getdata(scn, NULL)))
+			continue;
+		for (size_t i = 0; i < shdr.sh_size / shdr.sh_entsize; i++) {
+			GElf_Sym symbol;
+			if (!gelf_getsym(data, (int)i, &symbol) || GELF_ST_TYPE(symbol.st_info) != STT_FUNC ||
+			    symbol.st_shndx == SHN_UNDEF || address - symbol.st_value >= symbol.st_size)
+				continue;
+			*offset = address - symbol.st_value;
+			return elf_strptr(object->elf, shdr.sh_link, symbol.st_name);
+		}
+	}
+	return NULL;
+}
+
+void stack_code_describe(struct stack_code *code, uint64_t pc, bool exact, char *buf, size_t size)
+{
+	uint64_t in_call = exact ? pc : pc - 1;
+	struct stack_object *object = find_object(code, in_call);
+	struct symbol symbol;
+	const char *name = NULL;
+	uint64_t offset = 0;
+	if (!object) {
+		snprintf(buf, size, "?? (in no module: generated code, or the address is wrong)");
+		return;
+	}
+	if (!object->module)
+		name = image_symbol(object, in_call - object->bias, &offset);
+	else if (symbol_at(object->module, in_call, &symbol)) {
+		name = symbol.name;
+		offset = in_call - symbol.address;
+	}
+	offset += pc - in_call;
+	if (!name || !*name)
+		snprintf(buf, size, "?? (%s%s+0x%" PRIx64 ")", object->module ? "" : "payload ", object->name,
+			 pc - object->bias);
+	else
+		snprintf(buf, size, "%s+0x%" PRIx64 " (%s%s)", name, offset, object->module ? "" : "payload ",
+			 object->name);
+}

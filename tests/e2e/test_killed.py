@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The controller killed at every system call of an action: the target lives, and the next command puts it right.
+
+killat N -- COMMAND kills COMMAND as it enters its Nth system call. USPLICE_KILLAT_STRIDE=7 takes only every seventh.
+"""
+
+import signal
+
+from harness import *
+
+STRIDE = int(os.environ.get("USPLICE_KILLAT_STRIDE", "1"))
+TRIPLE = (("int value(void)", "return 2;"), ("int inner(void)", "return 2;"), ("int outer(void)", "return 20 + inner();"))
+OLD, NEW = ("1", "11"), ("2", "22")
+
+
+def killat(n, *words):
+    """True if the command came to its own end before the Nth system call (killat says so by status 3)."""
+    p = subprocess.run([os.environ["KILLAT"], str(n), "--", USPLICE] + [str(w) for w in words], stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    check(p.returncode in (0, 3), "killat: exit %d\n%s%s" % (p.returncode, p.stdout, p.stderr))
+    return p.returncode == 3
+
+
+def let_go(v):
+    """The kernel detaches a dead tracer's threads; that takes a moment."""
+    until(lambda: all(s["TracerPid"] == "0" and s["State"][0] not in "tT" for s in v.statuses("TracerPid", "State").values()),
+          "nobody traces the target and all of it runs")
+
+
+def layout_of(v):
+    return [(m.start, m.end, m.perms, m.name) for m in maps(v.pid)]
+
+
+def behaviour(v):
+    return (v.ask("value"), v.ask("outer"))
+
+
+def at_every_call(prepare, action, allowed):
+    """allowed: the states (as states() gives them) in which the next command may find or leave the target."""
+    v = Victim("busy", "spin=1", "sleep=3")
+    old_text = Text(v.pid)
+    prepare(v)
+    seen = {"clean": 0, "repaired": 0}
+    wanted, text, regions = states(v), Text(v.pid), layout_of(v)
+    n = 1
+    while True:
+        try:
+            finished = killat(n, *action, "--pid", v.pid)
+            let_go(v)
+            values = behaviour(v)
+            # Until the next command comes, some functions may be new and some old, but nothing is torn.
+            check(values[0] in "12" and values[1] in ("11", "12", "21", "22"), "what the target answers: %s" % (values,))
+            if finished:
+                break
+            if layout_of(v) == regions:
+                text.same_as(Text(v.pid))
+                seen["clean"] += 1
+                n += STRIDE
+                continue
+            seen["repaired"] += 1
+            on(v, "recover")
+            now = states(v)
+            check(now in [list(a) for a in allowed], "the state after recover: %s" % now)
+            is_new = any(state == "applied" for _, state, _ in now)
+            equal(behaviour(v), NEW if is_new else OLD, "what the target answers after recover")
+            for name in reversed(applied(v)):
+                on(v, "revert", name)
+            for name, _, _ in states(v):
+                on(v, "unload", name)
+            old_text.same_as(Text(v.pid))
+            prepare(v)
+            equal(states(v), wanted)
+            text, regions = Text(v.pid), layout_of(v)
+        except Failure as failure:
+            raise Failure("killed at system call %d: %s" % (n, failure))
+        n += STRIDE
+    check(n > 50 and seen["repaired"] > 0, "nothing was killed in the middle: %s of %d" % (seen, n))
+    r = v.report()
+    equal(r["failures"], 0, "failures")
+    for name in reversed(applied(v)):
+        on(v, "revert", name)
+    for name, _, _ in states(v):
+        on(v, "unload", name)
+    old_text.same_as(Text(v.pid))
+
+
+def made(name):
+    text = replacing(*TRIPLE, extra="int inner(void);\nstatic const char *const tag = \"%s\";\n"
+                     "const char *get_tag(void);\nconst char *get_tag(void) { return tag; }" % name)
+    return cc(name, text, victim_path("busy"))
+
+
+@case
+def load():
+    p = made("fix")
+    at_every_call(lambda v: None, ("load", p), [[], [("fix", "checked", 0)], [("fix", "applied", 1)]])
+
+
+@case
+def apply():
+    p = made("fix")
+    at_every_call(lambda v: on(v, "upload", p), ("apply", "fix"), [[("fix", "checked", 0)], [("fix", "applied", 1)]])
+
+
+@case
+def revert():
+    p = made("fix")
+    at_every_call(lambda v: on(v, "load", p), ("revert", "fix"), [[("fix", "checked", 0)], [("fix", "applied", 1)]])
+
+
+@case
+def replace():
+    p, q = made("one"), made("two")
+
+    def prepare(v):
+        on(v, "load", p)
+        on(v, "upload", q)
+
+    at_every_call(prepare, ("replace", "two"), [[("one", "applied", 1), ("two", "checked", 0)],
+                                                [("one", "checked", 0), ("two", "applied", 1)]])
+
+
+@case
+def unload():
+    p = made("fix")
+    at_every_call(lambda v: on(v, "upload", p), ("unload", "fix"), [[("fix", "checked", 0)], []])
+
+
+main()
