@@ -23,12 +23,12 @@
 #define TARGET __attribute__((noipa, visibility("default")))
 #endif
 
-#define ONE(n)                        \
-	extern int f##n(void);        \
-	TARGET int f##n(void)         \
-	{                             \
-		__asm__ volatile(""); \
-		return 1##n - 100;    \
+#define ONE(n)                                                                              \
+	extern int f##n(void);                                                              \
+	TARGET int f##n(void)                                                               \
+	{                                                                                   \
+		__asm__ volatile("nop; nop; nop"); /* f00 must be long enough for a jump */ \
+		return 1##n;                                                                \
 	}
 /* Ends in a declaration, so that it takes a semicolon. */
 #define TEN(d)    \

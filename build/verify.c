@@ -10,6 +10,7 @@
 /* Made up, far from 0, with room for everything within reach. */
 #define IMAGE_BASE   UINT64_C(0x100000000)
 #define NAMES_OFFSET UINT64_C(0x40000000)
+#define IMAGE_ALIGN  UINT64_C(0x100000) /* how far behind a module that cannot move */
 
 static void payload_destroyp(struct payload **payload)
 {
@@ -19,6 +20,22 @@ static void payload_destroyp(struct payload **payload)
 static void image_destroyp(struct payload_image **image)
 {
 	payload_image_destroy(*image);
+}
+
+struct trial {
+	uint64_t base, names; /* where the image is; where everything that it names is */
+};
+
+/*
+ * A program that is not position-independent lies where its file says, below 2 GiB, and the upload finds a
+ * place beside it: there code compiled with -fno-pic works, and addresses of 32 bits are good ones.
+ */
+static struct trial trial_place(const struct module *module)
+{
+	uint64_t behind = (module->end + 2 * IMAGE_ALIGN - 1) & ~(IMAGE_ALIGN - 1);
+	if (module->ehdr.e_type != ET_EXEC || !module->start || behind < module->end || behind > INT64_MAX)
+		return (struct trial){IMAGE_BASE, IMAGE_BASE + NAMES_OFFSET};
+	return (struct trial){behind, module->start};
 }
 
 /*
@@ -74,11 +91,12 @@ struct usp_error *verify_payload(const struct usp_cc_options *options, const str
 {
 	_cleanup_(payload_destroyp) struct payload *payload = NULL;
 	_cleanup_(image_destroyp) struct payload_image *image = NULL;
+	struct trial trial = trial_place(against->module);
 	_cleanup_(resolver_deinit) struct resolver resolver = {
-		.options = options, .against = against, .address = IMAGE_BASE + NAMES_OFFSET};
+		.options = options, .against = against, .address = trial.names};
 	struct usp_error *error = payload_read(bytes, size, true, &payload);
 	if (!error)
-		error = payload_image_build(payload, IMAGE_BASE, resolve_reference, &resolver, &image);
+		error = payload_image_build(payload, trial.base, resolve_reference, &resolver, &image);
 	if (!error)
 		error = check_exports(against, payload);
 	if (!error)

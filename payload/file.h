@@ -57,17 +57,19 @@ struct payload_section {
 };
 
 /* How a symbol is used by the relocations of mapped sections: says what it needs in the image. */
-#define PAYLOAD_USE_VALUE  1u  /* its address */
-#define PAYLOAD_USE_SLOT   2u  /* a branch that may not reach */
-#define PAYLOAD_USE_WORD   4u  /* a GOT entry */
-#define PAYLOAD_USE_TPOFF  8u  /* offset from the thread pointer, in the instruction */
-#define PAYLOAD_USE_GOTTP  16u /* the same in a word */
-#define PAYLOAD_USE_TLSGD  32u /* a {module, offset} pair */
-#define PAYLOAD_USE_TLSLD  64u /* the module's {module, 0} pair */
-#define PAYLOAD_USE_DTPOFF 128u
-#define PAYLOAD_USE_SIZE   256u
-#define PAYLOAD_USE_TLS \
-	(PAYLOAD_USE_TPOFF | PAYLOAD_USE_GOTTP | PAYLOAD_USE_TLSGD | PAYLOAD_USE_TLSLD | PAYLOAD_USE_DTPOFF)
+#define PAYLOAD_USE_VALUE   1u	/* its address */
+#define PAYLOAD_USE_SLOT    2u	/* a branch that may not reach */
+#define PAYLOAD_USE_WORD    4u	/* a GOT entry */
+#define PAYLOAD_USE_TPOFF   8u	/* offset from the thread pointer, in the instruction */
+#define PAYLOAD_USE_GOTTP   16u /* the same in a word */
+#define PAYLOAD_USE_TLSGD   32u /* a {module, offset} pair */
+#define PAYLOAD_USE_TLSLD   64u /* the module's {module, 0} pair */
+#define PAYLOAD_USE_DTPOFF  128u
+#define PAYLOAD_USE_SIZE    256u
+#define PAYLOAD_USE_TLSDESC 512u
+#define PAYLOAD_USE_TLS                                                                  \
+	(PAYLOAD_USE_TPOFF | PAYLOAD_USE_GOTTP | PAYLOAD_USE_TLSGD | PAYLOAD_USE_TLSLD | \
+	 PAYLOAD_USE_DTPOFF | PAYLOAD_USE_TLSDESC)
 
 struct payload_symbol {
 	const char *name; /* with its version; "" when it has none */
@@ -124,6 +126,10 @@ const struct payload_symbol *payload_file_function(const struct payload_file *fi
 
 /* Offset of the first byte that a name or text may not have (control character, not UTF-8), or size. */
 size_t payload_text_check(const uint8_t *text, size_t size);
+
+/* How many bytes of text a message shows: all, or at most max, not ending within a UTF-8 sequence. For
+ * "%.*s". */
+int payload_text_cut(const char *text, size_t max);
 
 /* Section index is a string table: begins and ends with NUL, no bad text in it. what: how the message calls
  * it. */

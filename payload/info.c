@@ -37,7 +37,7 @@ static struct usp_error *read_hex(const char *key, const char *value, uint8_t *b
 	for (size_t i = 0; i < length; i += 2) {
 		int high = hex_digit(value[i]), low = hex_digit(value[i + 1]);
 		if (high < 0 || low < 0)
-			return payload_bad(".usplice.info: %s=%.128s is not hexadecimal", key, value);
+			return payload_bad(".usplice.info: %s=%s is not hexadecimal", key, value);
 		buf[i / 2] = (uint8_t)(high << 4 | low);
 	}
 	*size = (uint8_t)(length / 2);
@@ -67,14 +67,14 @@ static struct usp_error *take(struct payload *payload, enum info_key key, const 
 	case KEY_FORMAT:
 		if (strcmp(value, "1"))
 			return payload_bad(
-				".usplice.info: format=%.20s: this usplice knows format %u (use a newer one)",
-				value, PAYLOAD_FORMAT_VERSION);
+				".usplice.info: format=%.*s: this usplice knows format %u (use a newer one)",
+				payload_text_cut(value, 20), value, PAYLOAD_FORMAT_VERSION);
 		return NULL;
 	case KEY_NAME: {
 		const char *why = payload_name_check(value);
 		if (why)
-			return payload_bad(".usplice.info: name=%.80s cannot be a payload's name: %s", value,
-					   why);
+			return payload_bad(".usplice.info: name=%.*s cannot be a payload's name: %s",
+					   payload_text_cut(value, 80), value, why);
 		memcpy(payload->name, value, strlen(value) + 1);
 		return NULL;
 	}
@@ -86,8 +86,8 @@ static struct usp_error *take(struct payload *payload, enum info_key key, const 
 		return NULL;
 	case KEY_TARGET:
 		if (!*value || strlen(value) > 255 || strchr(value, '/'))
-			return payload_bad(".usplice.info: target=%.80s is not the base name of a file",
-					   value);
+			return payload_bad(".usplice.info: target=%.*s is not the base name of a file",
+					   payload_text_cut(value, 80), value);
 		payload->target_name = value;
 		return NULL;
 	case KEY_TARGET_BUILD_ID:
@@ -105,7 +105,8 @@ static struct usp_error *read_string(struct payload *payload, const char *string
 {
 	const char *equals = strchr(string, '=');
 	if (!equals || equals == string)
-		return payload_bad(".usplice.info: \"%.80s\" is not key=value", string);
+		return payload_bad(".usplice.info: \"%.*s\" is not key=value", payload_text_cut(string, 80),
+				   string);
 	size_t length = (size_t)(equals - string);
 	if (!strncmp(string, "x-", 2))
 		return NULL;
@@ -119,7 +120,7 @@ static struct usp_error *read_string(struct payload *payload, const char *string
 	}
 	return payload_bad(
 		".usplice.info: unknown key %.*s (use a newer usplice, or x-… for keys of your own)",
-		(int)(length < 80 ? length : 80), string);
+		length < 80 ? (int)length : payload_text_cut(string, 80), string);
 }
 
 struct usp_error *payload_info_read(struct payload *payload, const struct payload_section *section,

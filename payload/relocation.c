@@ -8,8 +8,7 @@
 
 #define DYNAMIC \
 	"it belongs in linked files, and this one is to be relocatable (compile with -c, link with -r)"
-#define NARROW	"no compiler needs it; a payload has 32 and 64 bit relocations only"
-#define TLSDESC "compile without -mtls-dialect=gnu2"
+#define NARROW "no compiler needs it; a payload has 32 and 64 bit relocations only"
 
 static const struct payload_relocation_type types[] = {
 	[R_X86_64_NONE] = {"R_X86_64_NONE", F(NONE), 0, false, 0, NULL},
@@ -46,8 +45,8 @@ static const struct payload_relocation_type types[] = {
 	[R_X86_64_PLTOFF64] = {"R_X86_64_PLTOFF64", F(GOT_OFFSET), 8, true, U(VALUE), NULL},
 	[R_X86_64_SIZE32] = {"R_X86_64_SIZE32", F(SIZE), 4, false, U(SIZE), NULL},
 	[R_X86_64_SIZE64] = {"R_X86_64_SIZE64", F(SIZE), 8, false, U(SIZE), NULL},
-	[R_X86_64_GOTPC32_TLSDESC] = {"R_X86_64_GOTPC32_TLSDESC", F(REFUSED), 4, true, 0, TLSDESC},
-	[R_X86_64_TLSDESC_CALL] = {"R_X86_64_TLSDESC_CALL", F(REFUSED), 0, false, 0, TLSDESC},
+	[R_X86_64_GOTPC32_TLSDESC] = {"R_X86_64_GOTPC32_TLSDESC", F(TLSDESC), 4, true, U(TLSDESC), NULL},
+	[R_X86_64_TLSDESC_CALL] = {"R_X86_64_TLSDESC_CALL", F(TLSDESC), 2, true, U(TLSDESC), NULL},
 	[R_X86_64_TLSDESC] = {"R_X86_64_TLSDESC", F(REFUSED), 8, false, 0, DYNAMIC},
 	[R_X86_64_IRELATIVE] = {"R_X86_64_IRELATIVE", F(REFUSED), 8, false, 0, DYNAMIC},
 	[R_X86_64_RELATIVE64] = {"R_X86_64_RELATIVE64", F(REFUSED), 8, false, 0, DYNAMIC},

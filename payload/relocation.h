@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The x86-64 relocation types: how each is computed, how wide it is, and why the ones that are not supported
- * are not. Only the table; image.c applies it. Letters as in the psABI: S symbol, A addend, P place, L slot,
+ * are not. Only the table; apply.c applies it. Letters as in the psABI: S symbol, A addend, P place, L slot,
  * G word, GOT the words' start.
  */
 #ifndef PAYLOAD_RELOCATION_H
@@ -23,9 +23,12 @@ enum payload_formula {
 	PAYLOAD_FORMULA_SIZE,	    /* size of S, + A */
 	PAYLOAD_FORMULA_TPOFF,	    /* offset from the thread pointer, + A */
 	PAYLOAD_FORMULA_GOTTPOFF,   /* word with that offset, + A - P */
-	PAYLOAD_FORMULA_TLSGD,	    /* pair {module, offset}, + A - P */
-	PAYLOAD_FORMULA_TLSLD,	    /* pair {module, 0}, + A - P */
-	PAYLOAD_FORMULA_DTPOFF,	    /* offset in the module's block, + A */
+	/* of a variable at a fixed offset from the thread pointer, the code is written over instead (tls.h):
+	 */
+	PAYLOAD_FORMULA_TLSGD,	 /* pair {module, offset}, + A - P */
+	PAYLOAD_FORMULA_TLSLD,	 /* pair {module, 0}, + A - P */
+	PAYLOAD_FORMULA_DTPOFF,	 /* offset in the module's block, + A; in code written over as TPOFF */
+	PAYLOAD_FORMULA_TLSDESC, /* only written over */
 };
 
 struct payload_relocation_type {

@@ -12,6 +12,9 @@
 #ifndef SHF_GNU_RETAIN
 #define SHF_GNU_RETAIN 0x200000
 #endif
+#ifndef SHT_X86_64_UNWIND /* musl's elf.h */
+#define SHT_X86_64_UNWIND 0x70000001
+#endif
 #ifndef SHT_GNU_SFRAME
 #define SHT_GNU_SFRAME 0x6ffffff4
 #endif
@@ -58,6 +61,17 @@ size_t payload_text_check(const uint8_t *text, size_t size)
 		i += n;
 	}
 	return size;
+}
+
+int payload_text_cut(const char *text, size_t max)
+{
+	size_t n = strnlen(text, max + 1);
+	if (n > max) {
+		n = max;
+		while (n && ((uint8_t)text[n] & 0xc0) == 0x80) /* text[n] continues what is before it */
+			n--;
+	}
+	return (int)n;
 }
 
 static struct usp_error *check_header(const Elf64_Ehdr *h, size_t size)

@@ -41,6 +41,12 @@ static void end(struct session *session, struct usp_outcome *outcome)
 	session_close(session);
 }
 
+static void name_outcome(struct usp_outcome *outcome, const char *name, const uint8_t *build_id, size_t size)
+{
+	memcpy(outcome->name, name, strnlen(name, sizeof(outcome->name) - 1));
+	build_id_format(build_id, size, outcome->build_id);
+}
+
 static void fill_outcome(struct usp_outcome *outcome, const struct host *host, const struct action_report *report)
 {
 	outcome->tries = report->tries;
@@ -129,8 +135,8 @@ static struct usp_error *act(struct usp_process *process, const char *payload, c
 		return error;
 	error = find_payload(session, payload, &index);
 	if (!error) {
-		memcpy(outcome->name, session->registry->records[index]->name,
-		       strnlen(session->registry->records[index]->name, sizeof(outcome->name) - 1));
+		const struct record *record = session->registry->records[index];
+		name_outcome(outcome, record->name, record->build_id, record->build_id_size);
 		error = session->options.dry_run ? dry(session, index, kind) : run(session, index, action, outcome);
 		if (!error && kind == REGISTRY_UNLOAD && !session->options.dry_run)
 			error = upload_remove(session, index);
@@ -169,7 +175,7 @@ static struct usp_error *upload_file(struct session *session, const char *file, 
 	struct usp_error *error = plan_create(session, file, &plan);
 	if (error)
 		return error;
-	memcpy(outcome->name, plan->name, sizeof(outcome->name));
+	name_outcome(outcome, plan->name, plan->payload->build_id, plan->payload->build_id_size);
 	error = upload(session, plan, index);
 	plan_destroy(plan);
 	return error;

@@ -100,20 +100,23 @@ static void name_of(const struct function_extent *function, char *buf, size_t si
 		snprintf(buf, size, "the function at 0x%" PRIx64, function->start);
 }
 
+/* sure: an instruction of the caller's reads it; else it may be handed on, to another function or back. */
 static struct usp_error *refuse(struct check *c, const struct function_extent *caller, uint64_t site,
-				clobber_set felt, const uint64_t at[64])
+				bool sure, clobber_set felt, const uint64_t at[64])
 {
-	char who[256], registers[512];
+	char who[256], registers[512], use[64] = "returned";
+	uint64_t where = at[__builtin_ctzll(felt)];
 	name_of(caller, who, sizeof(who));
 	clobber_set_format(felt, registers, sizeof(registers));
+	if (where)
+		snprintf(use, sizeof(use), "used again at 0x%" PRIx64, where);
 	return usp_errorf(
 		USP_MISMATCH,
-		"%s: replacing %s() would corrupt its caller %s: that keeps a value in %s across its call at "
-		"0x%" PRIx64 " (used again at 0x%" PRIx64
-		"), which the old code leaves alone (gcc's -fipa-ra) and the new code may change. Build the "
-		"payload so that it leaves %s alone, or replace %s too",
-		c->a.text.module->name, c->name, who, registers, site, felt ? at[__builtin_ctzll(felt)] : 0,
-		registers, who);
+		"%s: replacing %s() %s corrupt its caller %s: that %s a value in %s across its call at "
+		"0x%" PRIx64 " (%s), which the old code leaves alone (gcc's -fipa-ra) and the new code may "
+		"change. Build the payload so that it leaves %s alone, or replace %s too",
+		c->a.text.module->name, c->name, sure ? "would" : "could", who,
+		sure ? "keeps" : "perhaps keeps", registers, site, use, registers, who);
 }
 
 static struct usp_error *refuse_unknown(struct check *c, uint64_t site, clobber_set set)
@@ -161,7 +164,7 @@ static struct usp_error *judge_call(struct check *c, const struct insn *insn,
 	if (c->a.exhausted || c->a.no_memory)
 		return NULL; /* clobber_check_among() says so */
 	if (felt)
-		return refuse(c, caller, insn->address, felt, live.at);
+		return refuse(c, caller, insn->address, live.certain, felt, live.at);
 	return ask_callers(c, caller, (live.out & ~flow_certain(&c->a, caller->start)) | live.returned);
 }
 

@@ -32,6 +32,11 @@ _must_check_ struct usp_error *clobber_of_function(struct module *module, uint64
  * the new one may change) contains; a caller that returns with it untouched makes its own callers ask in
  * turn. The message names caller, call site, register and remedy. Rests on `fresh` being right: take
  * clobber_of_code() of the replacement. address is a link-time one.
+ *
+ * Errs towards refusing: a register that may be handed on to a function in another module counts as read,
+ * unless it certainly holds nothing or that function is known to take no such argument ("could corrupt").
+ * What goes unseen is listed at CLOBBER_RETURNED (clobber_decode.h) and callers_pass() (clobber_callers.h):
+ * values passed on untouched in registers that seldom carry any.
  */
 _must_check_ struct usp_error *clobber_check(struct module *module, uint64_t address, uint64_t size,
 					     const char *name, clobber_set fresh);

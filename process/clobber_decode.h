@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One instruction, reduced to what the question of clobber.h needs: which caller-saved registers it reads and
- * writes, and where control goes. And the text of a module (or of a buffer) with each instruction decoded
- * once.
+ * writes, and where control goes.
  */
 #ifndef PROCESS_CLOBBER_DECODE_H
 #define PROCESS_CLOBBER_DECODE_H
 
-#include "process/address_map.h"
 #include "process/clobber.h"
 
 #define CLOBBER_BIT(n) ((clobber_set)1 << (n))
@@ -86,31 +84,7 @@ struct insn {
 	bool scaled_load; /* movslq (b,i,4) and the like: the first half of a switch */
 };
 
-struct text_piece {
-	const uint8_t *bytes;
-	uint64_t address, size;
-};
-
-#define TEXT_PIECES 16
-struct text {
-	struct text_piece pieces[TEXT_PIECES];
-	size_t n_pieces;
-	struct module *module;	  /* NULL: a buffer */
-	struct address_map index; /* address -> place in v + 1, UINT64_MAX: cannot be decoded */
-	struct insn **blocks;	  /* of TEXT_BLOCK each, so that pointers stay */
-	size_t n, n_blocks;
-	bool no_memory; /* an allocation failed: every answer since is void */
-};
-#define TEXT_BLOCK 1024
-
-/* Loads the module's file. */
-_must_check_ struct usp_error *text_init_module(struct text *text, struct module *module);
-void text_init_buffer(struct text *text, const uint8_t *bytes, size_t size);
-void text_deinit(struct text *text);
-
-/* Whether code can lie at address (link-time; in a buffer: offset). */
-bool text_has(const struct text *text, uint64_t address);
-/* The instruction at address, or NULL when there is none. */
-const struct insn *text_at(struct text *text, uint64_t address);
+/* The instruction that begins with these bytes; false when none does. */
+bool insn_decode(const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "process/clobber_live.h"
+#include "process/clobber_defined.h"
 
 /* Bits that stand for no register. */
 #define SEEN	 CLOBBER_BIT(15) /* control has been here */

@@ -6,7 +6,7 @@
 #ifndef PROCESS_CLOBBER_EXTERN_H
 #define PROCESS_CLOBBER_EXTERN_H
 
-#include "process/clobber_decode.h"
+#include "process/clobber_text.h"
 
 /* insn: a jump or call through a slot that the dynamic linker fills in. */
 clobber_set extern_parameters(const struct text *text, const struct insn *insn);

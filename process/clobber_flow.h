@@ -6,7 +6,7 @@
 #ifndef PROCESS_CLOBBER_FLOW_H
 #define PROCESS_CLOBBER_FLOW_H
 
-#include "process/clobber_decode.h"
+#include "process/clobber_text.h"
 
 #define ANALYSIS_STEPS_MAX 20000000 /* instructions looked at for one question */
 

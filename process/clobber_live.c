@@ -62,6 +62,30 @@ static void note(struct live *live, clobber_set *which, clobber_set set, uint64_
 }
 
 /*
+ * What of `set` is left after a call into the module. A parameter that the callee reads and nobody has set (a
+ * variadic one saves them all) is no value.
+ */
+static clobber_set pass_through(struct analysis *a, const struct insn *call, clobber_set set,
+				const struct defined *defined, unsigned depth, struct live *ret)
+{
+	struct summary callee = summary_of(a, call->target, depth);
+	clobber_set read = set & callee.certain & ~CLOBBER_PARAMETERS;
+	clobber_set taken = set & ((callee.certain & CLOBBER_PARAMETERS) | callee.perhaps);
+	note(ret, &ret->certain, read, call->address);
+	note(ret, &ret->perhaps, defined_arguments(defined, call->address, taken), call->address);
+	return set & ~read & ~flow_certain(a, call->target);
+}
+
+/* A jump to the start of another function; not of a part of this one, as far as names tell. */
+static bool is_tail_call(struct analysis *a, const struct insn *jump)
+{
+	struct function_extent from, to;
+	return analysis_function(a, jump->target, &to) && to.start == jump->target && *to.name &&
+	       !strstr(to.name, ".cold") && !strstr(to.name, ".part") &&
+	       !(analysis_function(a, jump->address, &from) && from.start == to.start);
+}
+
+/*
  * Sets travel along the control flow; an address is looked at again only for registers that have not been
  * there. A call into the module: what the callee reads; what it changes for certain goes no further. A call
  * out of it: it may take any argument register, and by the ABI nothing caller-saved means anything after it.
@@ -97,19 +121,11 @@ static void walk(struct analysis *a, uint64_t start, clobber_set set, const stru
 		case FLOW_NEXT:
 			ok = flow_push(a, &work, next, set);
 			break;
-		case FLOW_CALL: {
-			/* A parameter that the callee reads, and nobody set (a variadic one saves them all),
-			 * is no value. */
-			struct summary callee = summary_of(a, insn->target, depth);
-			clobber_set parameters = (callee.certain & CLOBBER_PARAMETERS) | callee.perhaps;
-			note(ret, &ret->certain, set & callee.certain & ~CLOBBER_PARAMETERS, item.address);
-			note(ret, &ret->perhaps, defined_arguments(defined, item.address, set & parameters),
-			     item.address);
-			set &= ~callee.certain & ~flow_certain(a, insn->target);
+		case FLOW_CALL:
+			set = pass_through(a, insn, set, defined, depth, ret);
 			if (set && flow_may_return(a, insn->target))
 				ok = flow_push(a, &work, next, set);
 			break;
-		}
 		case FLOW_CALL_INDIRECT:
 		case FLOW_JUMP_SLOT:
 			note(ret, &ret->perhaps,
@@ -117,11 +133,14 @@ static void walk(struct analysis *a, uint64_t start, clobber_set set, const stru
 					       set & extern_parameters(&a->text, insn)),
 			     item.address);
 			break;
-		case FLOW_JUMP:
-			ok = flow_push(a, &work, insn->target, set);
-			break;
 		case FLOW_BRANCH:
-			ok = flow_push(a, &work, insn->target, set) && flow_push(a, &work, next, set);
+			ok = flow_push(a, &work, next, set);
+			/* fall through */
+		case FLOW_JUMP:
+			if (is_tail_call(a, insn))
+				ret->out |= pass_through(a, insn, set, defined, depth, ret);
+			else
+				ok = ok && flow_push(a, &work, insn->target, set);
 			break;
 		case FLOW_TABLE:
 		case FLOW_JUMP_INDIRECT: {

@@ -10,6 +10,7 @@
 
 #include <usplice/list.h>
 
+#include "payload/payload.h"
 #include "process/host.h"
 #include "process/membarrier.h"
 #include "process/text.h"
@@ -18,6 +19,10 @@
 
 _Static_assert((int)REGISTRY_UPLOAD == (int)ACTION_UPLOAD && (int)REGISTRY_UNLOAD == (int)ACTION_UNLOAD,
 	       "the registry keeps the engine's numbers");
+
+_Static_assert((int)HOOK_LOAD == (int)PAYLOAD_HOOK_LOAD && (int)HOOK_REVERT == (int)PAYLOAD_HOOK_REVERT &&
+		       (int)HOOK_KINDS == (int)PAYLOAD_HOOK_KINDS,
+	       "the engine numbers hooks as the payload does");
 
 /* Keeps the first error object for the report; the engine gets a number. */
 static int keep(struct host *host, struct usp_error *error, int number)

@@ -18,7 +18,7 @@
 
 static struct usp_error *read_file(const char *file, uint8_t **bytes, size_t *size)
 {
-	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return usp_error_errno(USP_FAILED, errno, "cannot open the payload file %s", file);

@@ -35,6 +35,47 @@ static struct usp_error *run_ifunc_resolver(struct resolve_context *context, con
 	return NULL;
 }
 
+#define DTV_MODULES_MAX (1u << 20)
+
+/*
+ * A library that the program was started with has its thread-local block at one distance from every thread's thread
+ * pointer. glibc's vector of blocks, reached from a thread's TCB, tells: an entry is {block, what to free}, and only
+ * blocks that were allocated later have something to free. Other C libraries' vectors do not look like this;
+ * what does not add up leaves the variable without a fixed offset, which is refused where one is needed.
+ */
+static void look_into_dtv(struct resolve_context *context, struct resolved *resolved)
+{
+	const struct target *target = context->session->target;
+	struct {
+		uint64_t self, vector;
+	} tcb;
+	struct {
+		uint64_t block, to_free;
+	} entry;
+	uint64_t generation_entries;
+	uint64_t tp = remote_thread_pointer(context->remote);
+	if (resolved->tls_module > DTV_MODULES_MAX || target_read(target, tp, &tcb, sizeof(tcb)) < 0 || tcb.self != tp)
+		return;
+	/* The entry before the first holds how many there are. */
+	if (target_read(target, tcb.vector - sizeof(entry), &generation_entries, sizeof(generation_entries)) < 0 ||
+	    generation_entries > DTV_MODULES_MAX || resolved->tls_module > generation_entries ||
+	    target_read(target, tcb.vector + resolved->tls_module * sizeof(entry), &entry, sizeof(entry)) < 0)
+		return;
+	/* Below the thread pointer and near: where the static blocks lie on x86-64. */
+	if (entry.to_free || entry.block >= tp || tp - entry.block > (1u << 20))
+		return;
+	resolved->tls_static = true;
+	resolved->tls_tpoff = (int64_t)(entry.block + resolved->tls_offset - tp);
+}
+
+static bool is_glibc(const struct session *session)
+{
+	for (size_t i = 0; i < session->modules->n; i++)
+		if (!strcmp(session->modules->v[i]->name, "libc.so.6"))
+			return true;
+	return false;
+}
+
 static struct usp_error *resolve(void *opaque, const struct payload_reference *reference, struct payload_value *value)
 {
 	struct resolve_context *context = opaque;
@@ -51,6 +92,12 @@ static struct usp_error *resolve(void *opaque, const struct payload_reference *r
 	if (reference->tls != (resolved.type == STT_TLS))
 		return usp_errorf(USP_MISMATCH, "%s is %sthread-local in the target and %s in the payload", reference->name,
 				  resolved.type == STT_TLS ? "" : "not ", reference->tls ? "is" : "is not");
+	if (resolved.type == STT_TLS && !resolved.tls_static && resolved.tls_module && is_glibc(context->session)) {
+		if (context->remote)
+			look_into_dtv(context, &resolved);
+		else
+			resolved.tls_static = true; /* a dry run has no thread to ask: any offset serves to try */
+	}
 	value->address = resolved.address;
 	value->tls_module = resolved.tls_module;
 	value->tls_offset = resolved.tls_offset;

@@ -95,11 +95,14 @@ static struct usp_error *to_event_stop(struct remote *remote)
 		if (error)
 			return error;
 	}
-	if (ptrace(PTRACE_INTERRUPT, remote->tid, 0, 0) < 0)
-		return remote_ptrace_error(remote, errno, "interrupting");
 	while (!remote->event_stop) {
 		enum remote_stop stop;
-		struct usp_error *error = remote->lost ? NULL : remote_resume(remote, PTRACE_CONT, signal);
+		struct usp_error *error = NULL;
+		/* Before each resumption: every other stop uses the interrupt up. */
+		if (ptrace(PTRACE_INTERRUPT, remote->tid, 0, 0) < 0)
+			return remote_ptrace_error(remote, errno, "interrupting");
+		if (!remote->lost)
+			error = remote_resume(remote, PTRACE_CONT, signal);
 		if (!error)
 			error = remote_wait(remote, deadline, &stop, &signal);
 		if (error)
@@ -231,8 +234,8 @@ static struct usp_error *none(const struct target *target, pid_t tid, const char
 	if (!why)
 		return usp_errorf(USP_NOT_QUIESCENT, "no thread of %s (%d) stopped in time", target->name,
 				  target->pid);
-	return usp_errorf(code, "no thread of %s (%d) can be borrowed; thread %d, the last one asked: %s",
-			  target->name, target->pid, tid, why);
+	return usp_errorf(code, "no thread of %s (%d) can be borrowed; thread %d: %s", target->name,
+			  target->pid, tid, why);
 }
 
 static bool in_syscall(const struct thread *thread)
@@ -254,14 +257,15 @@ static struct usp_error *choose_stopped(struct threads *threads, const struct ma
 			struct thread *thread = &threads->v[i];
 			if (thread->state == THREAD_EXITED || in_syscall(thread) != (pass == 0))
 				continue;
-			tid = thread->tid;
 			struct usp_error *error =
 				try_thread(threads, false, thread, maps, area, accept, context, ret, &w, &c);
 			if (error || *ret)
 				return error;
-			if (!why || c == USP_PERMISSION)
+			if (code != USP_PERMISSION) { /* the reason that somebody can do something about */
 				code = c;
-			why = w;
+				why = w;
+				tid = thread->tid;
+			}
 		}
 	}
 	return none(threads->target, tid, why, code);
@@ -307,10 +311,11 @@ static struct usp_error *choose_running(const struct target *target, const struc
 			return NULL;
 		}
 		threads_detach(one);
-		tid = tids[i];
-		if (!why || c == USP_PERMISSION)
+		if (code != USP_PERMISSION) { /* the reason that somebody can do something about */
 			code = c;
-		why = w;
+			why = w;
+			tid = tids[i];
+		}
 	}
 	if (!error && !why && last)
 		return last;
@@ -371,6 +376,11 @@ struct usp_error *remote_close(struct remote *remote)
 pid_t remote_tid(const struct remote *remote)
 {
 	return remote->tid;
+}
+
+uint64_t remote_thread_pointer(const struct remote *remote)
+{
+	return remote->registers.fs_base;
 }
 
 struct usp_error *remote_syscall(struct remote *remote, long number, const uint64_t args[6], int64_t *result)

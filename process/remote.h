@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Work done inside the target by one borrowed thread: system calls, and calls of functions (hooks, IFUNC
- * resolvers,
- * __register_frame_info). The thread gets everything back as it was: general, vector and extended registers,
- * red zone, signal mask, errno, the pending restart of its system call.
+ * resolvers, __register_frame_info). The thread gets everything back as it was: general, vector and extended
+ * registers, red zone, signal mask, errno, the pending restart of its system call.
  *
  * Crash safe: at every moment, were the controller to die, the thread finds its own way back. Its instruction
  * pointer is only ever set to a stub that, after the system call or function, restores everything from data
  * beside it (signal mask by rt_sigprocmask, vector state by xrstor when a function was called, flags, general
  * registers) and jumps to where the thread was, with an interrupted system call made to restart. The first
  * stub, before anything is mapped, lies in the unused zero bytes at the end of the vdso's last page (COW;
- * zeroed again after), later ones in usplice's own executable page. Order of changes (why each crash point is
- * safe): registers -> stub first, then the mask; back: mask first, then registers.
+ * zeroed again after), later ones in usplice's own executable page.
+ * Order of changes (why each crash point is safe): registers -> stub first, then the mask; back: mask first,
+ * then registers. remote_stub.h has the rest.
+ *
+ * What cannot be helped: a function called here that faults, or never returns, with no controller left to
+ * abandon it. And a controller's death ends its suspension of a seccomp filter: a thread that is just then
+ * about to make a system call that the filter kills for is killed.
  */
 #ifndef PROCESS_REMOTE_H
 #define PROCESS_REMOTE_H
@@ -69,6 +73,8 @@ _must_check_ int remote_write(const struct target *target, uint64_t address, con
 
 /* The id of the borrowed thread. */
 pid_t remote_tid(const struct remote *remote);
+/* Its thread pointer (%fs base). */
+uint64_t remote_thread_pointer(const struct remote *remote);
 
 /* The area as the mappings show it (it has a name); what is missing is 0. False unless both parts are there.
  */

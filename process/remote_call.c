@@ -195,6 +195,9 @@ static struct usp_error *abandon_late(struct call *call)
 				"interrupted; thread %d goes back to its work by itself when it returns",
 				(long)call->address, remote->target->name, remote->target->pid, remote->tid);
 		}
+		/* Any other stop has used the interrupt up. */
+		if (ptrace(PTRACE_INTERRUPT, remote->tid, 0, 0) < 0)
+			return remote_ptrace_error(remote, errno, "interrupting");
 		error = remote_resume(remote, PTRACE_CONT,
 				      stop == REMOTE_STOP_SIGNAL && signal == SIGSTOP ? signal : 0);
 		if (error)

@@ -2,12 +2,17 @@
 /*
  * Is a stopped thread inside ranges that are going away, or will it return into them?
  *
- * Two looks. The scan: the instruction pointer, and each aligned word between the stack pointer and the
- * stack's base; it can only err towards "inside", provided that the base is known: the stack pointer must lie
- * in the mapping that holds the thread's own TCB (%fs base) or in [stack]; anything else (alternate signal
- * stack, coroutine) goes to the exact walk. The walk: libdwfl with CFI of every module and of usplice's
- * payload images, through signal frames; a walk that does not reach the outermost frame is "unknown", which
- * counts as busy. "The entry address itself is not inside": ranges given here start at entry + 1.
+ * Two looks. The scan: the instruction pointer, the general registers, and each aligned word between the
+ * stack pointer and the stack's base; it can only err towards "inside", provided that the base is known: the
+ * stack pointer must lie in the mapping that holds the thread's own TCB (%fs base) or, for the first thread,
+ * in [stack]; anything else (alternate signal stack, coroutine) goes to the exact walk. The walk: the CFI of
+ * every module and of usplice's payload images (libdw reads it; libdwfl's own walk guesses by frame pointer
+ * where CFI is missing, so it is not used), through signal frames. A walk that does not reach the outermost
+ * frame is "unknown", which counts as busy, unless the scan finds nothing beyond the frames that it has seen.
+ * "The entry address itself is not inside": ranges given here start at entry + 1.
+ *
+ * Not seen: a context that was saved and is suspended (swapcontext and its like) on a stack that no thread
+ * runs on now.
  */
 #ifndef PROCESS_STACK_H
 #define PROCESS_STACK_H

@@ -124,7 +124,7 @@ struct stack_extent stack_extent_of(const struct maps *maps, const struct target
 				continue;
 			uint64_t below = i ? maps->v[i - 1].end : 0;
 			return (struct stack_extent){
-				.start = maps->v[i].start,
+				.start = sp >= below && sp < maps->v[i].start ? sp : maps->v[i].start,
 				.base = maps->v[i].end,
 				.is_current = sp >= below && sp < maps->v[i].end,
 			};

@@ -174,10 +174,8 @@ void threads_detach(struct threads *threads)
 		if (!detach_stopped(threads) || all_beyond_reach(threads) || thread_clock_ns() >= deadline_ns)
 			break;
 	}
-	if (!target_alive(threads->target))
+	if (threads->zombie_leader || !target_alive(threads->target))
 		wait_for_ends(threads);
-	if (threads->zombie_leader)
-		thread_abandon(threads->target->pid, threads->own_child);
 	for (size_t i = 0; i < threads->n; i++)
 		if (threads->v[i].state != THREAD_EXITED)
 			thread_abandon(threads->v[i].tid,

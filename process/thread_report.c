@@ -180,8 +180,9 @@ struct usp_error *threads_take(struct threads *threads, size_t index, int status
 		thread->state = THREAD_STOPPED;
 		return NULL;
 	case PTRACE_EVENT_EXIT:
-		ptrace(PTRACE_DETACH, thread->tid, NULL, NULL);
-		thread->state = THREAD_EXITED;
+		/* Killed before it came to that: waitpid tells its end. */
+		if (ptrace(PTRACE_DETACH, thread->tid, NULL, NULL) == 0)
+			thread->state = THREAD_EXITED;
 		return NULL;
 	case 0:
 		go_on(thread, stopping, WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status));

@@ -116,13 +116,9 @@ static bool is_worker(const struct threads *threads, pid_t tid)
 	return false;
 }
 
-/* The kernel names its workers, and its flags prove it. */
-static bool looks_like_worker(const struct threads *threads, pid_t tid, const char *name)
+static bool says_worker(const struct proc_stat *stat)
 {
-	struct proc_stat stat;
-	return (!strncmp(name, "iou-", 4) || !strncmp(name, "vhost-", 6)) &&
-	       read_stat(threads, tid, &stat) == 0 &&
-	       (stat.flags & (PROC_FLAG_IO_WORKER | PROC_FLAG_USER_WORKER | PROC_FLAG_KTHREAD));
+	return stat->flags & (PROC_FLAG_IO_WORKER | PROC_FLAG_USER_WORKER | PROC_FLAG_KTHREAD);
 }
 
 static int add_worker(struct threads *threads, pid_t tid)
@@ -142,8 +138,7 @@ static int add_worker(struct threads *threads, pid_t tid)
 /* A tid that is in the listing. New ones are added, not seized yet. */
 static int note_listed(struct threads *threads, pid_t tid, size_t *hint, size_t *n_new)
 {
-	char path[32];
-	struct thread entry = {.tid = tid};
+	struct proc_stat stat;
 	ssize_t at = threads_find(threads, tid, *hint);
 	if (at >= 0) {
 		*hint = (size_t)at + 1;
@@ -152,17 +147,16 @@ static int note_listed(struct threads *threads, pid_t tid, size_t *hint, size_t 
 	}
 	if (is_worker(threads, tid))
 		return 0;
-	snprintf(path, sizeof(path), "%d/comm", tid);
-	if (proc_line_read(threads->target->taskfd, path, entry.name, sizeof(entry.name)) < 0) {
+	if (read_stat(threads, tid, &stat) < 0) {
 		++*n_new; /* vanished: a reason to look again */
 		return 0;
 	}
-	if (looks_like_worker(threads, tid, entry.name))
+	if (says_worker(&stat))
 		return add_worker(threads, tid);
 	if (threads_reserve(threads, threads->n + 1) < 0)
 		return -ENOMEM;
 	struct thread *thread = threads_append(threads, tid);
-	memcpy(thread->name, entry.name, sizeof(thread->name));
+	memcpy(thread->name, stat.name, sizeof(thread->name));
 	thread->state = THREAD_EXITED; /* until it is seized */
 	thread->seen = true;
 	*hint = threads->n;
@@ -276,7 +270,7 @@ struct usp_error *threads_seize(const struct target *target, struct threads **re
 struct usp_error *threads_seize_one(const struct target *target, pid_t tid, struct threads **ret)
 {
 	struct threads *threads;
-	char path[32];
+	struct proc_stat stat;
 	struct usp_error *error = threads_new(target, &threads);
 	if (error)
 		return error;
@@ -287,13 +281,12 @@ struct usp_error *threads_seize_one(const struct target *target, pid_t tid, stru
 	}
 	struct thread *thread = threads_append(threads, tid);
 	thread->state = THREAD_EXITED;
-	snprintf(path, sizeof(path), "%d/comm", tid);
 	/* Looked up below /proc/PID/task: a thread of this process, or nothing. */
-	if (proc_line_read(target->taskfd, path, thread->name, sizeof(thread->name)) < 0 ||
-	    looks_like_worker(threads, tid, thread->name)) {
+	if (read_stat(threads, tid, &stat) < 0 || says_worker(&stat)) {
 		error = usp_errorf(USP_NOT_FOUND, "process %d (%s) has no thread %d to borrow", target->pid,
 				   target->name, tid);
 	} else {
+		memcpy(thread->name, stat.name, sizeof(thread->name));
 		error = seize(threads, thread);
 		if (!error && thread->state == THREAD_EXITED)
 			error = usp_errorf(USP_NOT_FOUND, "thread %d of process %d (%s) is exiting", tid,

@@ -332,6 +332,9 @@ class Text:
                 data = memory(pid, m.start, m.end - m.start)
                 self.v[m.start] = (m.end, m.perms, m.name, hashlib.sha256(data).hexdigest(), data)
 
+    def __eq__(self, other):
+        return self.v == other.v
+
     def same_as(self, other):
         for start, (end, perms, name, digest, data) in self.v.items():
             if start not in other.v:

@@ -13,6 +13,11 @@ def with_fix(text, flags=(), victim="basic", *args):
 FLAG_SETS = [("-O0",), ("-O2",), ("-O3",), ("-Os",), ("-O2", "-fPIC"), ("-O2", "-fno-pic")]
 
 
+def form_for(flags):
+    """Code with 32-bit absolute addresses reaches a program that is linked low, and no other."""
+    return "basic_nopie" if "-fno-pic" in flags else "basic"
+
+
 @case
 def static_and_global_data_by_name():
     v = with_fix(replacing(("int bump(void)", "counter += 2; shared_counter += 3; return counter * 1000 + shared_counter;"),
@@ -50,7 +55,7 @@ def ten_integer_and_ten_floating_arguments():
         v = with_fix(replacing((SIGNATURE,
                                 "return -(a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j + "
                                 "k / 2 + l / 4 + m / 8 + n / 16 + o / 32 + p / 64 + q / 128 + r / 256 + s / 512 + "
-                                "t / 1024);")), flags)
+                                "t / 1024);")), flags, form_for(flags))
         patched = v.ask("ten")
         on(v, "revert", "fix")
         equal(float(patched), -float(v.ask("ten")), str(flags))
@@ -87,7 +92,7 @@ def strings_tables_and_constants():
         const char *greeting(void);
         static const char *const words[] = {"zero", "one word", "two"};""")
     for flags in FLAG_SETS:
-        v = with_fix(text, flags)
+        v = with_fix(text, flags, form_for(flags))
         equal(v.ask("greeting"), "one word", str(flags))
         equal(v.ask("scale 4"), "10.8750", str(flags))
         equal([v.ask("dispatch %d" % n) for n in range(8)], ["31", "11", "200", "13", "8", "55", "67", "-2"], str(flags))
@@ -101,10 +106,21 @@ def clang_builds_payloads():
                       " case 3: return other(); case 4: return -3; default: return 4; }"),
                      ("double scale(double x)", "return x / 3.5;"), extra="int value(void), other(void);")
     for flags in (("-O0",), ("-O1",), ("-O2",), ("-O3",), ("-Os",), ("-O2", "-fPIC"), ("-O2", "-fno-pic")):
-        v = with_fix(text, flags, "basic", "--cc", "clang")
+        v = with_fix(text, flags, form_for(flags), "--cc", "clang")
         equal(v.ask("greeting"), "by clang", str(flags))
         equal([v.ask("dispatch %d" % n) for n in range(6)], ["9", "1", "5", "10", "-3", "4"], str(flags))
         equal(v.ask("scale 7"), "2.0000", str(flags))
+
+
+@case
+def what_does_not_reach_is_refused_and_the_flag_named():
+    v = Victim("basic")
+    r = cc("fix", replacing(("const char *greeting(void)", 'return "far";')), v, flags=("-O2", "-fno-pic"), code=None)
+    if r.code == OK:
+        r = on(v, "load", tmp("fix.usp"), code=None)
+    check(r.code in (BAD_PAYLOAD, UNSUPPORTED), "not refused\n%s" % r)
+    contains(r.err, "-fPIC")
+    equal(v.ask("greeting"), "hello")
 
 
 @case

@@ -79,13 +79,27 @@ def two_libraries_at_once():
 
 @case
 def thread_local_data_of_a_library():
-    for flags in (("-O2", "-fPIC"), ("-O2", "-fPIC", "-ftls-model=initial-exec"), ("-O2",)):
+    for flags in ((), ("-O2", "-fPIC"), ("-O0",), ("-O2",)):
         v = Victim("uselib")
         on(v, "load", cc("fix", replacing(("int lib_tls(void)", "lib_tls_counter += 10; return lib_tls_counter;"),
                                           extra="extern __thread int lib_tls_counter;"), lib(), flags=flags))
         equal(v.ask("tls"), "1010", str(flags))
         on(v, "revert", "fix")
         equal(v.ask("tls"), "1011", str(flags))
+
+
+@case
+def a_thread_local_model_that_a_library_may_not_have_is_refused_by_name():
+    v = Victim("uselib")
+    r = cc("fix", replacing(("int lib_tls(void)", "lib_tls_counter += 10; return lib_tls_counter;"),
+                            extra="extern __thread int lib_tls_counter;"), lib(),
+           flags=("-O2", "-fPIC", "-ftls-model=initial-exec"), code=None)
+    if r.code == OK:
+        r = on(v, "load", tmp("fix.usp"), code=None)
+    if r.code != OK:
+        check(r.code in (BAD_PAYLOAD, UNSUPPORTED), "refused otherwise\n%s" % r)
+        contains(r.err, "lib_tls_counter", "tls-model")
+    equal(v.ask("tls"), "1010" if r.code == OK else "1001")
 
 
 @case

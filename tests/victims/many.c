@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A hundred functions f00 … f99 that return their number; sum -> their sum. */
+/* A hundred functions f00 … f99 that return a hundred and their number; sum -> their sum. */
 #include "victim.h"
 
-#define ONE(n)                     \
-	extern int f##n(void);     \
-	VICTIM int f##n(void)      \
-	{                          \
-		OPAQUE();          \
-		return 1##n - 100; \
+#define ONE(n)                                                                              \
+	extern int f##n(void);                                                              \
+	VICTIM int f##n(void)                                                               \
+	{                                                                                   \
+		__asm__ volatile("nop; nop; nop"); /* f00 must be long enough for a jump */ \
+		return 1##n;                                                                \
 	}
 #define TEN(d) X(d##0) X(d##1) X(d##2) X(d##3) X(d##4) X(d##5) X(d##6) X(d##7) X(d##8) X(d##9)
 #define ALL    TEN(0) TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9)

@@ -7,6 +7,7 @@
  * their errno lies.
  *
  * pt_registers [spin]: with it every thread spins (main too, which then has no answers).
+ * pt_registers stops: the process will be stopped and continued, which epoll_wait answers by EINTR.
  * pt_registers blocked: every signal is blocked in every thread.
  */
 #define _GNU_SOURCE
@@ -102,6 +103,7 @@ static atomic_int word;
 static int ping[2];
 static uint64_t parts;
 static uint32_t xsave_size;
+static bool stops;
 
 static _Noreturn void wrong(const char *what, unsigned long a, unsigned long b)
 {
@@ -259,7 +261,8 @@ static void *sleep_epoll(void *argument)
 	for (;;) {
 		unsigned long long t = victim_now_ns();
 		long r = raw(SYS_epoll_wait, fd, (long)&event, 1, SLEEP_MS);
-		slept("epoll_wait", r, t);
+		if (r != -EINTR || !stops)
+			slept("epoll_wait", r, t);
 		came_round(4);
 	}
 	return NULL;
@@ -326,6 +329,7 @@ int main(int argc, char **argv)
 						sleep_nanosleep, sleep_epoll, sleep_read};
 	bool spin = argc > 1 && !strcmp(argv[1], "spin");
 	uint32_t eax, edx, b, c, d;
+	stops = argc > 1 && !strcmp(argv[1], "stops");
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
 	parts = eax & XSAVE_PARTS;
 	if (!__get_cpuid_count(13, 0, &b, &xsave_size, &c, &d) || xsave_size > XSAVE_MAX || pipe(ping))

@@ -15,6 +15,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -96,11 +97,14 @@ static int deny_write_execute(void)
 	return filter(v, sizeof(v) / sizeof(v[0]));
 }
 
+static atomic_int started;
+
 static void *second(void *unused)
 {
 	(void)unused;
 	for (;;) {
 		value();
+		atomic_store(&started, 1);
 		struct timespec t = {0, 1000000};
 		nanosleep(&t, NULL);
 	}
@@ -115,6 +119,9 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 	if (pthread_create(&t, NULL, second, NULL))
 		return 1;
+	/* A thread's birth takes system calls that the filter does not have. */
+	while (!atomic_load(&started))
+		usleep(100);
 	for (int i = 1; i < argc; i++) {
 		int r = -1;
 		if (!strcmp(argv[i], "nnp"))

@@ -72,11 +72,15 @@ static void *deaf(void *unused)
 	return NULL;
 }
 
-static void *inside(void *unused)
+/* Half of its time in slow(), half beside it: seen from outside it is now inside and now not. */
+static void *in_and_out(void *unused)
 {
 	(void)unused;
-	for (;;)
+	for (;;) {
 		slow();
+		for (volatile int i = 0; i < 2000; i++)
+			;
+	}
 	return NULL;
 }
 
@@ -89,7 +93,6 @@ int main(void)
 	struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
 	char line[VICTIM_LINE];
 	pthread_t t;
-	sigset_t rt_only;
 
 	sigaltstack(&ss, NULL);
 	sigaction(SIGTRAP, &fault, NULL);
@@ -97,9 +100,8 @@ int main(void)
 	sigaction(SIGILL, &fault, NULL);
 	sigaction(SIGRTMIN, &count, NULL);
 	sigaction(SIGUSR1, &usr1, NULL);
-	if (pthread_create(&t, NULL, deaf, NULL) || pthread_create(&t, NULL, inside, NULL))
+	if (pthread_create(&t, NULL, deaf, NULL) || pthread_create(&t, NULL, in_and_out, NULL))
 		return 1;
-	(void)rt_only;
 	victim_ready();
 	while (victim_next(line)) {
 		if (!strcmp(line, "value")) {

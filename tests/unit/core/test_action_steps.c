@@ -95,6 +95,7 @@ static void the_37_steps(void **state)
 	assert_int_equal(REVERT(w, nop), 0);
 	assert_int_equal(UNLOAD(w, nop), 0);
 	assert_true(sim_pristine(w->sim));
+	assert_true(w->sim->logs > 20); /* each with a name: world_destroy() */
 	world_destroy(w);
 }
 

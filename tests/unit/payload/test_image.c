@@ -69,6 +69,7 @@ static int setup(void **state)
 		.value = {.tls_module = 2, .tls_offset = 0x18, .tls_static = true, .tls_tpoff = -0x40}};
 	f->answers[4] = (struct answer){.name = "late", .value = {.tls_module = 3, .tls_offset = 0x20}};
 	f->answers[5] = (struct answer){.name = "early", .value = {.tls_static = true, .tls_tpoff = -8}};
+	f->answers[7] = (struct answer){.name = "later", .value = {.tls_module = 3, .tls_offset = 0x28}};
 	f->answers[6] = (struct answer){.name = "many", .error = "two of them"};
 	*state = f;
 	return 0;
@@ -415,19 +416,19 @@ static void test_tls_values(void **state)
 	elf_rela(&f->e, f->e.text, 16, R_X86_64_TPOFF32, tls, 4);
 	elf_rela(&f->e, f->e.text, 20, R_X86_64_GOTTPOFF, tls, -4);
 	elf_rela(&f->e, f->e.text, 24, R_X86_64_TLSGD, late, -4);
-	elf_rela(&f->e, f->e.text, 28, R_X86_64_TLSLD, tls, -4);
-	elf_rela(&f->e, f->e.text, 32, R_X86_64_DTPOFF32, tls, 8);
-	elf_rela(&f->e, f->e.text, 40, R_X86_64_DTPOFF64, tls, 0);
+	elf_rela(&f->e, f->e.text, 28, R_X86_64_TLSLD, late, -4);
+	elf_rela(&f->e, f->e.text, 32, R_X86_64_DTPOFF32, undefined(f, "later"), 8);
+	elf_rela(&f->e, f->e.text, 40, R_X86_64_DTPOFF64, late, 0);
 	elf_rela(&f->e, f->e.text, 48, R_X86_64_TPOFF64, tls, 0);
 	build_good(f);
 	assert_int_equal(at32(f, text(f, 16)), -0x3c);
 	assert_int_equal(at64(f, target32(f, 20)), (uint64_t)-0x40);
 	assert_int_equal(at64(f, target32(f, 24)), 3);
 	assert_int_equal(at64(f, target32(f, 24) + 8), 0x20);
-	assert_int_equal(at64(f, target32(f, 28)), 2);
+	assert_int_equal(at64(f, target32(f, 28)), 3);
 	assert_int_equal(at64(f, target32(f, 28) + 8), 0);
-	assert_int_equal(at32(f, text(f, 32)), 0x20);
-	assert_int_equal(at64(f, text(f, 40)), 0x18);
+	assert_int_equal(at32(f, text(f, 32)), 0x30);
+	assert_int_equal(at64(f, text(f, 40)), 0x20);
 	assert_int_equal(at64(f, text(f, 48)), (uint64_t)-0x40);
 	assert_true(f->answers[3].reference.tls);
 }
@@ -443,7 +444,7 @@ static void test_refuse_32(void **state)
 	build_bad(*state, USP_BAD_PAYLOAD,
 		  "section .text+0x14: R_X86_64_32 against near: its address 0x7f0010000000 (a distance of "
 		  "139638245163008 "
-		  "bytes from 0) does not fit in 32 bits: compile with -fPIC");
+		  "bytes from 0) does not fit in 32 bits: compile with -fPIC (or -fPIE)");
 }
 
 static void test_refuse_32s(void **state)
@@ -487,8 +488,9 @@ static void test_refuse_gottpoff(void **state)
 
 static void test_refuse_tlsgd(void **state)
 {
-	one(*state, "early", R_X86_64_TLSGD, -4);
-	build_bad(*state, USP_BAD_PAYLOAD, "thread-local variable early: the number of its module");
+	one(*state, "zero", R_X86_64_TLSGD, -4);
+	build_bad(*state, USP_BAD_PAYLOAD,
+		  "thread-local variable zero: neither its offset from the thread pointer nor the number");
 }
 
 static void test_refuse_two_modules(void **state)
@@ -560,6 +562,33 @@ static void test_weak_defined(void **state)
 			 payload_image_address(f->payload, f->image, (struct payload_place){data, 8}));
 	assert_int_equal(at64(f, text(f, 32)), text(f, 0));
 	assert_true(f->answers[0].reference.weak && f->answers[2].reference.weak);
+}
+
+/* Beside a program that is not position-independent, code compiled with -fno-pic works; above 2 GiB not. */
+static void no_pic(struct fixture *f, uint64_t base)
+{
+	elf_rela(&f->e, f->e.text, 20, R_X86_64_32, f->e.new_function, 4);
+	elf_rela(&f->e, f->e.text, 24, R_X86_64_32S, f->e.text_symbol, 8);
+	build_at(f, base);
+}
+
+static void test_low_base(void **state)
+{
+	struct fixture *f = *state;
+	no_pic(f, 0x600000);
+	if (f->error)
+		fail_msg("%s", f->error->message);
+	assert_int_equal(at32(f, text(f, 20)), text(f, 4));
+	assert_int_equal(at32(f, text(f, 24)), text(f, 8));
+}
+
+static void test_high_base(void **state)
+{
+	struct fixture *f = *state;
+	no_pic(f, 0x80000000);
+	assert_non_null(f->error);
+	assert_non_null(strstr(f->error->message, "R_X86_64_32S against .text: its address 0x8000"));
+	assert_non_null(strstr(f->error->message, "compile with -fPIC (or -fPIE)"));
 }
 
 static void test_bad_base(void **state)
@@ -689,6 +718,8 @@ int main(void)
 		TEST(weak_undefined),
 		TEST(version_and_file),
 		TEST(weak_defined),
+		TEST(low_base),
+		TEST(high_base),
 		TEST(bad_base),
 		TEST(no_frame),
 		TEST(frame_too_short),

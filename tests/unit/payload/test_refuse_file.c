@@ -241,6 +241,22 @@ CASE(fini_array)
 {
 	elf_section(e, ".fini_array", SHT_FINI_ARRAY, SHF_ALLOC | SHF_WRITE, NULL, 8);
 }
+CASE(preinit_array)
+{
+	elf_section(e, ".preinit_array", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, NULL, 8);
+}
+CASE(dtors)
+{
+	elf_section(e, ".dtors.65535", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, NULL, 8);
+}
+CASE(init)
+{
+	elf_section(e, ".init", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, NULL, 8);
+}
+CASE(fini)
+{
+	elf_section(e, ".fini", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, NULL, 8);
+}
 CASE(tdata)
 {
 	elf_section(e, ".tdata", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE | SHF_TLS, NULL, 8);
@@ -377,6 +393,24 @@ CASE(strtab_first)
 {
 	elf_build(e);
 	elf_data(e, e->strtab)[0] = 'x';
+}
+/* A string table with one string, of one byte more than may be. */
+static unsigned long_string(struct elfmaker *e)
+{
+	static char text[1 + PAYLOAD_STRING_MAX + 1 + 1];
+	memset(text + 1, 'a', PAYLOAD_STRING_MAX + 1);
+	return elf_section(e, ".strings", SHT_STRTAB, 0, text, sizeof(text));
+}
+CASE(section_name_long)
+{
+	unsigned strings = long_string(e);
+	elf_ehdr(e)->e_shstrndx = (Elf64_Half)strings;
+}
+CASE(symbol_name_long)
+{
+	unsigned strings = long_string(e);
+	elf_build(e);
+	elf_shdr(e, e->symtab)->sh_link = strings;
 }
 CASE(strtab_utf8)
 {
@@ -584,11 +618,40 @@ CASE(reloc_dtpmod)
 }
 CASE(reloc_tlsdesc)
 {
-	against_outside(e, R_X86_64_GOTPC32_TLSDESC);
+	against_outside(e, R_X86_64_TLSDESC);
 }
-CASE(reloc_tlsdesc_call)
+CASE(reloc_tlsdesc_call_past_end)
 {
-	against_outside(e, R_X86_64_TLSDESC_CALL);
+	elf_rela(e, e->text, 63, R_X86_64_TLSDESC_CALL, add_undefined(e), 0);
+}
+/* The table's contents are those of filler. */
+static void take_contents(struct elfmaker *e, unsigned table, unsigned filler)
+{
+	Elf64_Shdr *from = elf_shdr(e, filler), *to = elf_shdr(e, table);
+	to->sh_offset = from->sh_offset;
+	to->sh_size = from->sh_size;
+	from->sh_size = 0;
+}
+CASE(symbols_too_many)
+{
+	unsigned filler = elf_section(e, ".filler", SHT_PROGBITS, 0, NULL,
+				      (PAYLOAD_SYMBOLS_MAX + 1ul) * sizeof(Elf64_Sym));
+	elf_build(e);
+	take_contents(e, e->symtab, filler);
+}
+static void fill_relocations(struct elfmaker *e, uint64_t n)
+{
+	unsigned filler = elf_section(e, ".filler", SHT_PROGBITS, 0, NULL, n * sizeof(Elf64_Rela));
+	elf_build(e);
+	take_contents(e, e->sections[e->funcs].rela, filler);
+}
+CASE(relocations_too_many)
+{
+	fill_relocations(e, PAYLOAD_RELOCATIONS_MAX + 1ul);
+}
+CASE(relocations_too_many_in_sum)
+{
+	fill_relocations(e, PAYLOAD_RELOCATIONS_MAX);
 }
 CASE(reloc_size)
 {
@@ -665,6 +728,10 @@ static const struct refusal refusals[] = {
 	{"SHT_INIT_ARRAY of another name", init_array_type, ".mine"},
 	{".ctors", ctors, ".ctors (9): constructors"},
 	{".fini_array", fini_array, ".fini_array (9): constructors"},
+	{".preinit_array", preinit_array, ".preinit_array (9): constructors"},
+	{".dtors", dtors, ".dtors.65535 (9): constructors and destructors of a payload are not run (.dtors)"},
+	{".init", init, "section .init (9): constructors"},
+	{".fini", fini, "section .fini (9): constructors"},
 	{".tdata", tdata, ".tdata (9): the payload defines new thread-local"},
 	{".tbss", tbss, ".tbss (9): the payload defines new thread-local"},
 	{"executable stack", stack_exec, ".note.GNU-stack (9): needs an executable stack"},
@@ -746,8 +813,17 @@ static const struct refusal refusals[] = {
 	{"R_X86_64_RELATIVE", reloc_relative, "R_X86_64_RELATIVE (8)"},
 	{"R_X86_64_IRELATIVE", reloc_irelative, "R_X86_64_IRELATIVE (37)"},
 	{"R_X86_64_DTPMOD64", reloc_dtpmod, "R_X86_64_DTPMOD64 (16)"},
-	{"R_X86_64_GOTPC32_TLSDESC", reloc_tlsdesc, "without -mtls-dialect=gnu2"},
-	{"R_X86_64_TLSDESC_CALL", reloc_tlsdesc_call, "without -mtls-dialect=gnu2"},
+	{"R_X86_64_TLSDESC", reloc_tlsdesc, "R_X86_64_TLSDESC (36)"},
+	{"R_X86_64_TLSDESC_CALL past the end", reloc_tlsdesc_call_past_end,
+	 "R_X86_64_TLSDESC_CALL past the section's end"},
+	{"symbols above the limit", symbols_too_many, "262145 symbols, more than 262144"},
+	{"relocations above the limit", relocations_too_many,
+	 ".rela.usplice.funcs (7): more than 2097152 relocations in all"},
+	{"relocations above the limit in sum", relocations_too_many_in_sum,
+	 ".rela.eh_frame (8): more than 2097152 relocations in all"},
+	{"section name too long", section_name_long,
+	 "the section names: the string at 0x1 is longer than 4095 bytes"},
+	{"symbol name too long", symbol_name_long, "the symbol names: the string at 0x1 is longer than 4095"},
 	{"R_X86_64_SIZE64 of outside", reloc_size, "its size is not known"},
 	{"TLS relocation against a function", reloc_tls_defined, "new_f, which is not thread-local"},
 	{"thread-local and not", reloc_tls_and_not,

@@ -128,6 +128,29 @@ CASE(target_path)
 {
 	INFO(e, FINISHED "target=/usr/bin/x");
 }
+/* Long texts are cut in messages, never within a UTF-8 sequence. */
+#define A19 "1234567890123456789"
+#define A79 A19 "0" A19 "0" A19 "0" A19
+CASE(format_cut)
+{
+	INFO(e, "format=" A19 "\u00e4\0target-build-id=00ff");
+}
+CASE(name_cut)
+{
+	INFO(e, FINISHED "name=" A79 "\u00e4");
+}
+CASE(target_cut)
+{
+	INFO(e, FINISHED "target=" A79 "\u20ac/");
+}
+CASE(no_equals_cut)
+{
+	INFO(e, FINISHED A79 "\U0001f600");
+}
+CASE(unknown_cut)
+{
+	INFO(e, FINISHED A79 "\U0001f600=");
+}
 CASE(info_relocated)
 {
 	elf_rela(e, e->info, 0, R_X86_64_64, e->new_function, 0);
@@ -445,6 +468,11 @@ static const struct refusal refusals[] = {
 	{"name with a dot first", name_dot, "name=.. cannot"},
 	{"name with a dash first", name_dash, "name=-f cannot"},
 	{"name unterminated", name_open, ".usplice.info: the string at 0x1e is not ended by a NUL"},
+	{"format cut", format_cut, "format=" A19 ": this usplice"},
+	{"name cut", name_cut, "name=" A79 " cannot be"},
+	{"target cut", target_cut, "target=" A79 " is not the base name"},
+	{"text that is not key=value cut", no_equals_cut, "\"" A79 "\" is not key=value"},
+	{"unknown key cut", unknown_cut, "unknown key " A79 " (use"},
 	{"info without key", info_no_key, "\"=x\" is not key=value"},
 	{"info without =", info_no_equals, "\"name\" is not key=value"},
 	{"info key unknown", info_unknown, "unknown key colour"},

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +140,7 @@ static pid_t other_controller(pid_t pid, bool hold, int ready)
 	pid_t child = fork();
 	if (child != 0)
 		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	struct target *target;
 	struct usp_error *error = target_open(pid, &target);
 	if (!error)
@@ -196,9 +198,10 @@ static void writes_text(void **state)
 {
 	(void)state;
 	static const uint8_t code[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-	uint8_t *page = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page = mmap(NULL, 5 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(page != MAP_FAILED);
 	memset(page, 0x90, 4 * 4096);
+	assert_int_equal(munmap(page + 4 * 4096, 4096), 0);
 	memcpy(page + 4092, code, sizeof(code)); /* across a page */
 	assert_int_equal(mprotect(page, 3 * 4096, PROT_READ | PROT_EXEC), 0);
 	/* The last page belongs to others, too: it can be read, not written. */
@@ -208,6 +211,7 @@ static void writes_text(void **state)
 	close(file);
 	pid_t child = fork();
 	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pause();
 		_exit(0);
 	}

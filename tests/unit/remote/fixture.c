@@ -244,9 +244,9 @@ static int add_controller(int n, const struct victim *victim, int kind, const ch
 	arguments[n++] = tool("CONTROLLER");
 	snprintf(words[w], sizeof(words[w]), "%d", victim->pid);
 	arguments[n++] = words[w++];
-	snprintf(words[w], sizeof(words[w]), "called=%lx", victim->called);
-	arguments[n++] = words[w++];
-	if (kind >= 0) {
+	if (kind >= 0) { /* of another thread it is not known where its errno is */
+		snprintf(words[w], sizeof(words[w]), "called=%lx", victim->called);
+		arguments[n++] = words[w++];
 		snprintf(words[w], sizeof(words[w]), "tid=%d", victim->tids[kind]);
 		arguments[n++] = words[w++];
 		snprintf(words[w], sizeof(words[w]), "errno=%lx", victim->errnos[kind]);

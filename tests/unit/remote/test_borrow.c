@@ -143,7 +143,7 @@ static void test_stopped(void **state)
 	char text[4096];
 	int status;
 	(void)state;
-	victim_start(&victim, NULL, NULL);
+	victim_start(&victim, "stops", NULL);
 	assert_int_equal(kill(victim.pid, SIGSTOP), 0);
 	assert_int_equal(waitpid(victim.pid, &status, WUNTRACED), victim.pid);
 	assert_true(WIFSTOPPED(status));

@@ -85,13 +85,14 @@ static void test_image_end(void **state)
 	struct image i = good();
 	(void)state;
 	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), 400);
-	i.sections[1].sh_size = 10;
-	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), offsetof(struct image, rest));
+	i.sections[1].sh_size = 11;
+	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), 311);
 	i.segment.p_filesz = i.segment.p_memsz = 500;
 	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), 500);
-	i.header.e_shoff = 0;
-	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), 500);
 	i.sections[1].sh_type = SHT_NOBITS;
+	i.sections[1].sh_size = ~0ull;
+	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), 500);
+	i.header.e_shoff = 0;
 	assert_int_equal(remote_hole_image_end(&i, sizeof(i)), 500);
 }
 

@@ -22,6 +22,7 @@
 
 extern char __start_work_text[], __stop_work_text[];
 static const char *argument;
+static volatile int forever = 1; /* the compiler must not know that in_position() stays */
 
 static __attribute__((noinline)) void in_position(void)
 {
@@ -29,11 +30,11 @@ static __attribute__((noinline)) void in_position(void)
 	int n = snprintf(line, sizeof(line), "%lx %lx\n", (long)__start_work_text, (long)__stop_work_text);
 	if (write(1, line, n) != n)
 		_exit(1);
-	for (;;)
+	while (forever)
 		pause();
 }
 
-__attribute__((noinline, noclone, section("work_text"))) void work(void (*then)(void))
+static __attribute__((noinline, section("work_text"))) void work(void (*then)(void))
 {
 	then();
 	__asm__ volatile("" ::: "memory");
@@ -81,8 +82,10 @@ static void stale_then_no_cfi(void)
 static unsigned long depth;
 static __attribute__((noinline)) int recurse(unsigned long n)
 {
-	if (!n)
+	if (!n) {
 		in_position();
+		return 0;
+	}
 	int r = recurse(n - 1);
 	__asm__ volatile("" : "+r"(r)::"memory");
 	return r + 1;
