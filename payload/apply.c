@@ -231,10 +231,9 @@ static struct usp_error *write_over(struct build *b, const struct payload_sectio
 			type->name, s->name, (long long)tpoff);
 	if (type->formula == PAYLOAD_FORMULA_TLSDESC) {
 		if (!payload_tls_descriptor_check(section, *i))
-			return payload_bad(
-				"%s against %s: is not at an instruction as compilers write it: "
-				"compile without -mtls-dialect=gnu2",
-				type->name, s->name);
+			return payload_bad("%s against %s: is not at an instruction as compilers write it: "
+					   "compile without -mtls-dialect=gnu2",
+					   type->name, s->name);
 		payload_tls_descriptor_write(code + r->offset, r->type, (int32_t)tpoff);
 		return NULL;
 	}

@@ -37,9 +37,10 @@ struct payload_reference {
 /* The answer. */
 struct payload_value {
 	uint64_t address; /* runtime; a weak one not found: 0 */
-	uint64_t tls_module, tls_offset;
-	bool tls_static;
-	int64_t tls_tpoff;
+	/* Of a thread-local variable at least one of the two: */
+	uint64_t tls_module, tls_offset; /* what __tls_get_addr takes; module 0: not known */
+	bool tls_static;   /* tls_tpoff is known, and right in every thread: no call is needed */
+	int64_t tls_tpoff; /* from the thread pointer */
 };
 
 /* Provided by the host. An error is passed on as it is (prefixed with the section and offset that asked). */

@@ -22,7 +22,7 @@ static struct usp_error *begin(struct usp_process *process, const struct usp_opt
 	memset(outcome, 0, sizeof(*outcome));
 	struct usp_error *error = session_open(process, options, true, session);
 	if (error)
-		return error;
+		return session_reason(process->target, error);
 	if (recover_needed((*session)->registry) && (*session)->options.dry_run)
 		error = usp_errorf(USP_BUSY, "process %d has an interrupted action: run `usplice recover --pid %d` first",
 				   process->target->pid, process->target->pid);
@@ -32,13 +32,16 @@ static struct usp_error *begin(struct usp_process *process, const struct usp_opt
 		return NULL;
 	session_close(*session);
 	*session = NULL;
-	return error;
+	return session_reason(process->target, error);
 }
 
-static void end(struct session *session, struct usp_outcome *outcome)
+/* Takes the action's error, gives the one to tell. */
+static struct usp_error *end(struct session *session, struct usp_outcome *outcome, struct usp_error *error)
 {
+	struct target *target = session->target;
 	outcome->wall_ns = now_ns() - session->began_ns;
 	session_close(session);
+	return session_reason(target, error);
 }
 
 static void name_outcome(struct usp_outcome *outcome, const char *name, const uint8_t *build_id, size_t size)
@@ -141,8 +144,7 @@ static struct usp_error *act(struct usp_process *process, const char *payload, c
 		if (!error && kind == REGISTRY_UNLOAD && !session->options.dry_run)
 			error = upload_remove(session, index);
 	}
-	end(session, outcome);
-	return error;
+	return end(session, outcome, error);
 }
 
 struct usp_error *usp_apply(struct usp_process *process, const char *payload, const struct usp_options *options,
@@ -193,8 +195,7 @@ struct usp_error *usp_upload(struct usp_process *process, const char *file, cons
 	if (error)
 		return error;
 	error = upload_file(session, file, outcome, &index);
-	end(session, outcome);
-	return error;
+	return end(session, outcome, error);
 }
 
 struct usp_error *usp_load(struct usp_process *process, const char *file, const struct usp_options *options,
@@ -219,8 +220,7 @@ struct usp_error *usp_load(struct usp_process *process, const char *file, const 
 			usp_error_destroy(undo);
 		}
 	}
-	end(session, outcome);
-	return error;
+	return end(session, outcome, error);
 }
 
 struct usp_error *usp_recover(struct usp_process *process, const struct usp_options *options, bool *recovered)

@@ -74,7 +74,8 @@ struct usp_error *callable_create(const struct session *session, struct callable
 	struct usp_error *error = NULL;
 	for (size_t i = 0; !error && i < session->modules->n; i++) {
 		struct module *module = session->modules->v[i];
-		if (is_avoided_whole(module->name))
+		/* A module whose symbols cannot be read may hold any allocator. */
+		if (module->unusable || is_avoided_whole(module->name))
 			error = range_set_add(&callable->avoid, module->start, module->end) < 0 ? &usp_error_no_memory :
 												   NULL;
 		else

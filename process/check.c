@@ -63,7 +63,7 @@ struct usp_error *usp_check(struct usp_process *process, const char *file, const
 	}
 	if (error) {
 		usp_check_destroy(&check->public);
-		return error;
+		return session_reason(process->target, error);
 	}
 	memcpy(check->public.name, check->plan->name, sizeof(check->plan->name));
 	if (check->plan->error) {

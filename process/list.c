@@ -142,7 +142,7 @@ struct usp_error *usp_list_get(struct usp_process *process, struct usp_list **re
 	}
 	if (error) {
 		usp_list_destroy(&list->public);
-		return error;
+		return session_reason(process->target, error);
 	}
 	list->public.unfinished = recover_needed(list->session->registry);
 	*ret = &list->public;

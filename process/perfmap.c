@@ -47,17 +47,22 @@ static int open_beneath(int root, const char *path, uint64_t flags)
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-/* The functions' names stand in the image's own symbol table; the record knows the replaced ones, which is what people ask for. */
+/* What replaces a function goes by that function's name: it is what people look for. */
+static const char *name_for_people(const struct record *record, const struct record_code *code)
+{
+	for (size_t i = 0; i < record->n_functions; i++)
+		if (record->functions[i].new_address == code->address)
+			return record->functions[i].name;
+	return code->name;
+}
+
 static void print_lines(FILE *out, const struct registry *registry)
 {
 	for (int i = 0; i < REGISTRY_PAYLOADS_MAX; i++) {
 		const struct record *record = registry->records[i];
-		for (size_t k = 0; record && k < record->n_functions; k++) {
-			const struct record_function *function = &record->functions[k];
-			if (!function->new_address)
-				continue;
-			fprintf(out, "%lx %lx ", function->new_address, function->new_size);
-			for (const char *c = function->name; *c; c++)
+		for (size_t k = 0; record && k < record->n_code; k++) {
+			fprintf(out, "%lx %lx ", record->code[k].address, record->code[k].size);
+			for (const char *c = name_for_people(record, &record->code[k]); *c; c++)
 				fputc(isgraph((unsigned char)*c) ? *c : '?', out);
 			fprintf(out, OUR_MARK "%s]\n", record->name);
 		}

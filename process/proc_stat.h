@@ -11,8 +11,10 @@
 
 #include "base/compiler.h"
 
-/* Flags of field 9: a kernel thread; a kernel worker inside a process (io_uring, vhost). The kernel's PF_...
+/* Flags of field 9: on its way out; a kernel thread; a kernel worker inside a process (io_uring, vhost). The
+ * kernel's PF_...
  */
+#define PROC_FLAG_EXITING     0x00000004u
 #define PROC_FLAG_KTHREAD     0x00200000u
 #define PROC_FLAG_IO_WORKER   0x00000010u
 #define PROC_FLAG_USER_WORKER 0x00004000u

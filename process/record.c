@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The packed form: a header, then functions, ranges, hooks, symbols' string offsets and strings. All counts are bounded by the size, all
+ * The packed form: a header, then functions, ranges, hooks, code, symbols' string offsets and strings. All counts are bounded by the size, all
  * strings by their NUL, before anything is used.
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 struct packed_header {
 	uint64_t magic;
 	uint32_t version, size;
-	uint32_t n_functions, n_ranges, n_hooks, n_symbols, strings_size, reserved;
+	uint32_t n_functions, n_ranges, n_hooks, n_symbols, n_code, strings_size;
 	uint32_t name, version_string, description, module;
 	uint32_t build_id_size, module_build_id_size, depends_size, writable_data;
 	uint8_t build_id[64], module_build_id[64], depends[64];
@@ -32,6 +32,11 @@ struct packed_function {
 struct packed_hook {
 	uint32_t kind, reserved;
 	uint64_t address;
+};
+
+struct packed_code {
+	uint32_t name, reserved;
+	uint64_t address, size;
 };
 
 static size_t string_size(const char *string)
@@ -59,11 +64,13 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		strings += string_size(record->functions[i].name) + string_size(record->functions[i].file);
 		n_ranges += record->functions[i].n_ranges;
 	}
+	for (size_t i = 0; i < record->n_code; i++)
+		strings += string_size(record->code[i].name);
 	for (size_t i = 0; i < record->n_symbols; i++)
 		strings += string_size(record->symbols[i]);
 	size_t size = sizeof(struct packed_header) + record->n_functions * sizeof(struct packed_function) +
 		      n_ranges * sizeof(struct range) + record->n_hooks * sizeof(struct packed_hook) +
-		      record->n_symbols * sizeof(uint32_t) + strings;
+		      record->n_code * sizeof(struct packed_code) + record->n_symbols * sizeof(uint32_t) + strings;
 	if (size > RECORD_SIZE_MAX)
 		return usp_errorf(USP_BAD_PAYLOAD, "the record of payload %s would be %zu bytes; at most %u are allowed",
 				  record->name, size, RECORD_SIZE_MAX);
@@ -75,7 +82,8 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 	struct packed_function *functions = (void *)(header + 1);
 	struct range *ranges = (void *)(functions + record->n_functions);
 	struct packed_hook *hooks = (void *)(ranges + n_ranges);
-	uint32_t *symbols = (void *)(hooks + record->n_hooks);
+	struct packed_code *code = (void *)(hooks + record->n_hooks);
+	uint32_t *symbols = (void *)(code + record->n_code);
 	char *text = (char *)(symbols + record->n_symbols);
 	size_t used = 0;
 
@@ -87,6 +95,7 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		.n_ranges = (uint32_t)n_ranges,
 		.n_hooks = (uint32_t)record->n_hooks,
 		.n_symbols = (uint32_t)record->n_symbols,
+		.n_code = (uint32_t)record->n_code,
 		.strings_size = (uint32_t)strings,
 		.build_id_size = record->build_id_size,
 		.module_build_id_size = record->module_build_id_size,
@@ -128,6 +137,12 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 	}
 	for (size_t i = 0; i < record->n_hooks; i++)
 		hooks[i] = (struct packed_hook){.kind = record->hooks[i].kind, .address = record->hooks[i].address};
+	for (size_t i = 0; i < record->n_code; i++)
+		code[i] = (struct packed_code){
+			.name = string_put(text, &used, record->code[i].name),
+			.address = record->code[i].address,
+			.size = record->code[i].size,
+		};
 	for (size_t i = 0; i < record->n_symbols; i++)
 		symbols[i] = string_put(text, &used, record->symbols[i]);
 	*ret = bytes;
@@ -157,6 +172,7 @@ static bool sizes_agree(const struct packed_header *header, size_t size)
 	uint64_t need = sizeof(*header) + (uint64_t)header->n_functions * sizeof(struct packed_function) +
 			(uint64_t)header->n_ranges * sizeof(struct range) +
 			(uint64_t)header->n_hooks * sizeof(struct packed_hook) +
+			(uint64_t)header->n_code * sizeof(struct packed_code) +
 			(uint64_t)header->n_symbols * sizeof(uint32_t) + header->strings_size;
 	return header->size == size && need == size;
 }
@@ -184,8 +200,9 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	record->storage = storage;
 	record->functions = calloc(header.n_functions + 1u, sizeof(*record->functions));
 	record->hooks = calloc(header.n_hooks + 1u, sizeof(*record->hooks));
+	record->code = calloc(header.n_code + 1u, sizeof(*record->code));
 	record->symbols = calloc(header.n_symbols + 1u, sizeof(*record->symbols));
-	if (!storage || !record->functions || !record->hooks || !record->symbols) {
+	if (!storage || !record->functions || !record->hooks || !record->code || !record->symbols) {
 		record_destroy(record);
 		return &usp_error_no_memory;
 	}
@@ -193,7 +210,8 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	const struct packed_function *functions = (void *)storage;
 	struct range *ranges = (void *)(storage + header.n_functions * sizeof(*functions));
 	const struct packed_hook *hooks = (void *)(ranges + header.n_ranges);
-	const uint32_t *symbols = (void *)(hooks + header.n_hooks);
+	const struct packed_code *code = (void *)(hooks + header.n_hooks);
+	const uint32_t *symbols = (void *)(code + header.n_code);
 	const char *strings = (const char *)(symbols + header.n_symbols);
 	bool ok = true;
 
@@ -216,6 +234,13 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	record->eh_frame_size = header.eh_frame_size;
 	record->n_functions = header.n_functions;
 	record->n_hooks = header.n_hooks;
+	record->n_code = header.n_code;
+	for (uint32_t i = 0; i < header.n_code; i++)
+		record->code[i] = (struct record_code){
+			.name = string_get(strings, header.strings_size, code[i].name, false, &ok),
+			.address = code[i].address,
+			.size = code[i].size,
+		};
 	record->n_symbols = header.n_symbols;
 	for (uint32_t i = 0; i < header.n_symbols; i++)
 		record->symbols[i] = string_get(strings, header.strings_size, symbols[i], false, &ok);
@@ -261,6 +286,7 @@ void record_destroy(struct record *record)
 		return;
 	free(record->functions);
 	free(record->hooks);
+	free(record->code);
 	free(record->symbols);
 	free(record->storage);
 	free(record);

@@ -36,6 +36,12 @@ struct record_hook {
 	uint64_t address;
 };
 
+/* A function of the payload's own, for perf. */
+struct record_code {
+	const char *name;
+	uint64_t address, size;
+};
+
 struct record {
 	const char *name;
 	const char *version;     /* or NULL */
@@ -51,6 +57,8 @@ struct record {
 	size_t n_functions;
 	struct record_hook *hooks;
 	size_t n_hooks;
+	struct record_code *code; /* every function of the image */
+	size_t n_code;
 	const char **symbols; /* new global symbols that the payload brings */
 	size_t n_symbols;
 	void *storage; /* what the pointers above point into, when it was parsed */

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define AREA_NAME    "usplice-area"
@@ -118,20 +117,38 @@ static struct usp_error *map_part(struct remote *remote, int64_t fd, size_t size
 	return error;
 }
 
+/* The soft RLIMIT_FSIZE. Not by prlimit(): that takes CAP_SYS_RESOURCE over another user's process. */
+static int file_size_limit(const struct target *target, uint64_t *limit)
+{
+	static const char line_name[] = "Max file size";
+	char text[4096];
+	_cleanup_close_ int fd = target_openat(target, O_RDONLY, "limits");
+	ssize_t n = fd < 0 ? fd : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return fd < 0 ? fd : n ? -errno : -EIO;
+	text[n] = 0;
+	char *line = strstr(text, line_name);
+	if (!line)
+		return -EIO;
+	line += strlen(line_name);
+	line += strspn(line, " ");
+	*limit = strncmp(line, "unlimited", 9) ? strtoull(line, NULL, 10) : UINT64_MAX;
+	return 0;
+}
+
 struct usp_error *remote_area_map(struct remote *remote)
 {
 	const struct remote_area before = remote->area;
-	struct rlimit limit;
-	if (prlimit(remote->target->pid, RLIMIT_FSIZE, NULL, &limit) < 0)
-		return usp_error_errno(USP_FAILED, errno, "cannot read the limits of %s (%d)",
+	uint64_t limit;
+	int r = file_size_limit(remote->target, &limit);
+	if (r < 0)
+		return usp_error_errno(USP_FAILED, -r, "cannot read the limits of %s (%d)",
 				       remote->target->name, remote->target->pid);
-	if (limit.rlim_cur < AREA_SIZE) /* ftruncate would send it SIGXFSZ */
+	if (limit < AREA_SIZE) /* ftruncate would send it SIGXFSZ */
 		return usp_errorf(USP_UNSUPPORTED,
 				  "%s (%d) may not make a file of %u bytes (RLIMIT_FSIZE is %lu), so usplice "
-				  "cannot map "
-				  "memory in it by name; raise it with prlimit",
-				  remote->target->name, remote->target->pid, AREA_SIZE,
-				  (unsigned long)limit.rlim_cur);
+				  "cannot map memory in it by name; raise it with prlimit",
+				  remote->target->name, remote->target->pid, AREA_SIZE, limit);
 	int64_t fd, result;
 	struct usp_error *error = close_leftovers(remote);
 	if (!error && !(remote->area.code && remote->area.stack)) {

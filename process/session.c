@@ -91,6 +91,14 @@ void session_close(struct session *session)
 	free(session);
 }
 
+struct usp_error *session_reason(const struct target *target, struct usp_error *error)
+{
+	if (!error || error->code == USP_GONE || target_alive(target))
+		return error;
+	usp_error_destroy(error);
+	return usp_errorf(USP_GONE, "process %d (%s) exited meanwhile", target->pid, target->name);
+}
+
 struct usp_error *session_refresh_maps(struct session *session)
 {
 	struct maps maps = {0};

@@ -34,6 +34,12 @@ _must_check_ struct usp_error *session_open(struct usp_process *process, const s
 _must_check_ struct usp_error *session_open_registry(struct usp_process *process, struct session **ret);
 void session_close(struct session *session); /* NULL is fine; gives the lock back */
 
+/*
+ * What to tell when something failed: when the target has ended meanwhile, that (USP_GONE), for whatever else failed then
+ * failed for that. Takes error; NULL stays NULL.
+ */
+_must_check_ struct usp_error *session_reason(const struct target *target, struct usp_error *error);
+
 /* Reads the maps again (after something was mapped). */
 _must_check_ struct usp_error *session_refresh_maps(struct session *session);
 

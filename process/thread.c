@@ -121,7 +121,8 @@ static bool detach_stopped(struct threads *threads)
 	return left;
 }
 
-/* Whether all who were not detached are in state D: no interrupt reaches them. */
+/* Whether all who were not detached are in state D, and not in the course of ending: no interrupt reaches
+ * them. */
 static bool all_beyond_reach(const struct threads *threads)
 {
 	for (size_t i = 0; i < threads->n; i++) {
@@ -130,7 +131,8 @@ static bool all_beyond_reach(const struct threads *threads)
 		if (threads->v[i].state == THREAD_EXITED)
 			continue;
 		snprintf(path, sizeof(path), "%d/stat", threads->v[i].tid);
-		if (proc_stat_read(threads->target->taskfd, path, &stat) == 0 && stat.state != 'D')
+		if (proc_stat_read(threads->target->taskfd, path, &stat) == 0 &&
+		    (stat.state != 'D' || (stat.flags & PROC_FLAG_EXITING)))
 			return false;
 	}
 	return true;

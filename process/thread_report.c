@@ -35,7 +35,9 @@ static int wait_own_child(pid_t tid, int *status)
 	}
 	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WNOWAIT | WNOHANG | __WALL) < 0)
 		return -errno;
-	if (info.si_pid != tid)
+	/* A stop of a tracee is told without being asked for: the next round takes it. */
+	if (info.si_pid != tid ||
+	    (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED))
 		return 0;
 	*status = 0; /* as WIFEXITED sees it */
 	return 1;

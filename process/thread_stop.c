@@ -139,8 +139,8 @@ struct usp_error *threads_settle(struct threads *threads, bool everybody, uint64
 	uint64_t nap_ns = NAP_FIRST_NS;
 	unsigned naps = 0;
 	for (;;) {
-		size_t left, n_new = 0;
-		bool news;
+		size_t left = 0, n_new = 0;
+		bool news = false;
 		struct usp_error *error = interrupt_all(threads);
 		if (!error)
 			error = ask(threads, naps > PATIENCE, &left, &news);

@@ -98,6 +98,13 @@ static struct usp_error *fill_record(const struct plan *plan, const struct paylo
 			.kind = payload->hooks[i].kind,
 			.address = payload_image_address(payload, image, payload->hooks[i].place),
 		};
+	record->n_code = image->n_functions;
+	record->code = calloc(image->n_functions + 1, sizeof(*record->code));
+	if (!record->code)
+		return &usp_error_no_memory;
+	for (size_t i = 0; i < image->n_functions; i++)
+		record->code[i] = (struct record_code){image->functions[i].name, image->functions[i].address,
+						       image->functions[i].size};
 	record->n_symbols = payload->n_exports;
 	record->symbols = calloc(payload->n_exports + 1, sizeof(*record->symbols));
 	if (!record->symbols)
@@ -109,6 +116,7 @@ static struct usp_error *fill_record(const struct plan *plan, const struct paylo
 static void release_record(struct record *record)
 {
 	free(record->symbols);
+	free(record->code);
 	free(record->functions);
 	free(record->hooks);
 }

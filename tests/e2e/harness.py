@@ -323,11 +323,12 @@ class Text:
     usplice's own are left out: those with its name, and the images of the payloads that it lists.
     """
 
-    def __init__(self, pid):
+    def __init__(self, pid, like=None):
+        """like: another one of the same process, with the same payloads in it."""
         self.v = {}
-        images = [(int(p["base"], 0), int(p["base"], 0) + p["size"]) for p in listed(pid)]
+        self.images = like.images if like else [(int(p["base"], 0), int(p["base"], 0) + p["size"]) for p in listed(pid)]
         for m in maps(pid):
-            image = not m.name and any(start <= m.start < end for start, end in images)
+            image = not m.name and any(start <= m.start < end for start, end in self.images)
             if "x" in m.perms and m.name != "[vsyscall]" and not is_ours(m) and not image:
                 data = memory(pid, m.start, m.end - m.start)
                 self.v[m.start] = (m.end, m.perms, m.name, hashlib.sha256(data).hexdigest(), data)

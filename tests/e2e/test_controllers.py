@@ -64,6 +64,7 @@ def stack_of(pid):
 def looking_needs_no_lock():
     v = Victim("inside")
     first = stuck_load(v)
+    until(lambda: listed(v), "the upload to show")
     equal([p["state"] for p in listed(v)], ["checked"])
     equal(v.ask("leave"), "1")
     finished(first)

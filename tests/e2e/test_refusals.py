@@ -173,7 +173,7 @@ def what_is_not_supported_is_refused_by_name():
     for text, word in ((replacing(("int value(void)", "return counter_of_mine++;"),
                                   extra="static __thread int counter_of_mine = 3;"), "counter_of_mine"),
                        (replacing(("int value(void)", "return 2;"),
-                                  extra="__attribute__((constructor)) static void early(void) { }"), "init_array")):
+                                  extra="__attribute__((constructor)) static void early(void) { __asm__ volatile(\"nop\"); }"), "init_array")):
         r = cc("fix", text, v, code=None)
         if r.code == OK:
             r = on(v, "load", tmp("fix.usp"), code=None)

@@ -23,11 +23,12 @@ static struct record_function functions[2] = {
 };
 static struct record_hook hooks[2] = {{2, 0x9100}, {3, 0x9200}};
 static const char *symbols[1] = {"fixed_serve"};
+static struct record_code code[1] = {{"helping", 0x9040, 16}};
 static const struct record sample = {
 	.name = "fix", .description = "CVE-2026-1", .module = "server", .build_id = {1, 2, 3}, .build_id_size = 20,
 	.module_build_id = {4}, .module_build_id_size = 20, .writable_data = true, .image_base = 0x8000, .image_size = 0x3000,
 	.text_start = 0x9000, .text_end = 0x9300, .functions = functions, .n_functions = 2, .hooks = hooks, .n_hooks = 2,
-	.symbols = symbols, .n_symbols = 1,
+	.code = code, .n_code = 1, .symbols = symbols, .n_symbols = 1,
 };
 
 static uint8_t *pack(size_t *size)
@@ -56,6 +57,9 @@ static void comes_back_the_same(void **state)
 	assert_int_equal(record->functions[1].ranges[0].end, 0x2040);
 	assert_memory_equal(record->functions[0].patched, functions[0].patched, 5);
 	assert_int_equal(record->hooks[1].address, 0x9200);
+	assert_int_equal(record->n_code, 1);
+	assert_string_equal(record->code[0].name, "helping");
+	assert_int_equal(record->code[0].address, 0x9040);
 	assert_int_equal(record->n_symbols, 1);
 	assert_string_equal(record->symbols[0], "fixed_serve");
 	assert_true(record->writable_data);
@@ -105,7 +109,7 @@ static void counts_that_do_not_fit_are_refused(void **state)
 	(void)state;
 	size_t size;
 	uint8_t *bytes = pack(&size);
-	for (size_t at = 16; at < 36; at += 4) { /* n_functions, n_ranges, n_hooks, n_symbols, strings_size */
+	for (size_t at = 16; at < 40; at += 4) { /* n_functions, n_ranges, n_hooks, n_symbols, n_code, strings_size */
 		uint32_t was, huge = 0xffffffff;
 		memcpy(&was, bytes + at, 4);
 		memcpy(bytes + at, &huge, 4);

@@ -386,6 +386,26 @@ static void test_refused_relocations(void **state)
 		victim("VICTIM"), USP_MISMATCH, "thread-local");
 }
 
+/* Addresses of 32 bits are good ones beside a program that is not position-independent, and only there. */
+static void test_no_pic(void **state)
+{
+	(void)state;
+	static const char *const flags[] = {"-fno-pic", NULL};
+	static const char source[] = HEAD "static int table[8] = {1, 2, 3};\n"
+					  "static int f(int x) { return table[x & 7]++; }\n"
+					  "USPLICE_REPLACE(answer, f);\n";
+	struct usp_cc_options options = options_for(victim("VICTIM_NO_PIE"));
+	options.flags = flags;
+	put("fix.c", source);
+	payload_destroy(built(&options));
+	options.target = victim("VICTIM");
+	struct usp_error *error = usp_cc(&options);
+	assert_non_null(error);
+	assert_int_equal(error->code, USP_BAD_PAYLOAD);
+	assert_non_null(strstr(error->message, "compile with -fPIC (or -fPIE)"));
+	usp_error_destroy(error);
+}
+
 static void test_compile_error(void **state)
 {
 	(void)state;
@@ -669,6 +689,7 @@ int main(void)
 		TEST(test_ipa_ra),
 		TEST(test_hooks_only),
 		TEST(test_refused_relocations),
+		TEST(test_no_pic),
 		TEST(test_compile_error),
 		TEST(test_output),
 		TEST(test_bad_options),

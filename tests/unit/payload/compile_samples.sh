@@ -36,6 +36,7 @@ for compiler in gcc clang; do
 	ld -r --build-id=sha1 -o "$dir/$compiler-ld-r.o" "$dir/$compiler-sections.o"
 	echo "pic $dir/$compiler-ld-r.o" >>"$list.new"
 done
+compile pic gcc-gnu2 gcc -O2 -fPIC -mtls-dialect=gnu2
 compile pic gcc-large-pic gcc -O2 -fPIC -mcmodel=large
 
 : >"$list.cxx"

@@ -130,12 +130,14 @@ static int find_tls(struct dl_phdr_info *info, size_t size, void *context)
 	return 0;
 }
 
-static void tls_value(const void *address, struct payload_value *value)
+static void tls_value(const void *address, bool late, struct payload_value *value)
 {
 	uint64_t thread_pointer;
 	__asm__("mov %%fs:0, %0" : "=r"(thread_pointer));
 	struct tls_search search = {address, value};
 	need(dl_iterate_phdr(find_tls, &search), "thread-local variable");
+	if (late)
+		return;
 	value->tls_static = true;
 	value->tls_tpoff = (int64_t)((uint64_t)address - thread_pointer);
 }
@@ -157,19 +159,22 @@ static struct usp_error *resolve(void *context, const struct payload_reference *
 	const struct {
 		const char *name;
 		const void *address;
-	} variables[] = {{"target_tls", &target_tls},
-			 {"target_tls_ie", &target_tls_ie},
-			 {"target_tls_ld", &target_tls_ld},
-			 {"target_tls_ld2", &target_tls_ld2},
-			 {"target_tls_le", &target_tls_le}};
+		bool may_be_late;
+	} variables[] = {{"target_tls", &target_tls, true},
+			 {"target_tls_ie", &target_tls_ie, false},
+			 {"target_tls_ld", &target_tls_ld, true},
+			 {"target_tls_ld2", &target_tls_ld2, true},
+			 {"target_tls_le", &target_tls_le, false}};
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
 		if (strcmp(variables[i].name, reference->name))
 			continue;
 		need(reference->tls, "asked as thread-local");
-		tls_value(variables[i].address, value);
+		tls_value(variables[i].address, place->late_tls && variables[i].may_be_late, value);
 		return NULL;
 	}
 	need(!reference->tls, "asked as not thread-local");
+	if (!strcmp(reference->name, "__tls_get_addr"))
+		place->asked_tls_call = true;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!strcmp(known[i].name, reference->name)) {
 			value->address = (uint64_t)known[i].address;

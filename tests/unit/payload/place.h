@@ -28,6 +28,9 @@ struct place {
 	struct payload *payload;
 	struct payload_image *image;
 	bool mapped;
+	/* target_tls, _ld and _ld2 are taken for ones of a library that was loaded later. */
+	bool late_tls;
+	bool asked_tls_call; /* for __tls_get_addr */
 };
 
 /* Reserves an arena. */

@@ -90,6 +90,12 @@ static int should_load(const char *model, const char *path, enum place_kind kind
 	return 0;
 }
 
+/* Whether the object finds its thread-local variables in a library that was loaded later: it calls. */
+static bool can_be_late(const char *model, const char *path)
+{
+	return !strcmp(model, "pic") && !strstr(path, "tls-ie") && !strstr(path, "gnu2");
+}
+
 /* libdw must find, through .eh_frame_hdr's table and without it, the frame of each function. */
 static void check_elf(const struct payload_image *image)
 {
@@ -189,6 +195,8 @@ static void test_object(void **state)
 	const struct object *o = *state;
 	struct place place;
 	place_init(&place, o->kind);
+	/* Once with the call, else without. */
+	place.late_tls = o->kind == PLACE_FAR && can_be_late(o->model, o->path);
 	struct usp_error *error = place_load(&place, o->path, false);
 	int should = should_load(o->model, o->path, o->kind);
 	if (error) {
@@ -199,6 +207,7 @@ static void test_object(void **state)
 		return;
 	}
 	assert_int_not_equal(should, 0);
+	assert_int_equal(place.asked_tls_call, place.late_tls);
 	struct outcome native, payload;
 	run_native(&native);
 	run_payload(&place, &payload);

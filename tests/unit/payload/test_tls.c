@@ -150,10 +150,16 @@ static void build(struct fixture *f)
 		f->error = payload_image_build(f->payload, BASE, resolve, f, &f->image);
 }
 
+static const uint8_t *place(const struct fixture *f, unsigned section, uint64_t offset)
+{
+	uint64_t address =
+		payload_image_address(f->payload, f->image, (struct payload_place){section, offset});
+	return f->image->bytes + (address - BASE);
+}
+
 static const uint8_t *text(const struct fixture *f, uint64_t offset)
 {
-	return f->image->bytes - BASE +
-	       payload_image_address(f->payload, f->image, (struct payload_place){f->e.text, offset});
+	return place(f, f->e.text, offset);
 }
 
 static void expect(const struct fixture *f, const char *message)
@@ -365,8 +371,7 @@ static void test_block(void **state)
 		assert_memory_equal(text(f, START), forms[LD_PLT].expected, forms[LD_PLT].size);
 		assert_int_equal(at32(text(f, 32)), -44);
 		assert_int_equal(at64(text(f, 40)), -40);
-		uint64_t at = payload_image_address(f->payload, f->image, (struct payload_place){data, 0});
-		assert_int_equal(at64(f->image->bytes + (at - BASE)), 16); /* data is not code */
+		assert_int_equal(at64(place(f, data, 0)), 16); /* data is not code */
 		assert_int_equal(f->asked_callee, 0);
 		fixture_destroy(f);
 	}

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,39 +224,50 @@ static void nothing_to_detach(void **state)
 static void signals_once(void **state)
 {
 	enum {
-		N = 3000
+		ROUNDS = 40
 	};
+	int enough[2], sent[2], total = 0, status;
 	(void)state;
 	begin(false, "queue", "2", NULL);
+	assert_int_equal(pipe(enough), 0);
+	assert_int_equal(pipe(sent), 0);
 	pid_t sender = fork();
 	if (sender == 0) {
-		for (int i = 0; i < N; i++) {
-			while (sigqueue(victim.pid, SIGRTMIN, (union sigval){.sival_int = i}) < 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		struct pollfd p = {.fd = enough[0], .events = POLLIN};
+		for (; poll(&p, 1, 0) == 0; total++) {
+			while (sigqueue(victim.pid, SIGRTMIN, (union sigval){.sival_int = total}) < 0)
 				if (errno != EAGAIN)
 					_exit(1);
-			if (i % 16 == 0)
+			if (total % 16 == 0)
 				usleep(200);
 		}
-		_exit(0);
+		_exit(write(sent[1], &total, sizeof(total)) != sizeof(total));
 	}
-	int status = 0;
-	unsigned rounds = 0;
-	while (waitpid(sender, &status, WNOHANG) == 0) {
+	victim_gets_on(&victim);
+	for (int i = 0; i < ROUNDS; i++) {
 		stop();
 		assert_all_stopped();
-		if (rounds++ % 2) {
+		if (i % 2) {
 			assert_fine(threads_release(threads));
 			assert_fine(threads_poll(threads));
 		}
 		detach();
 	}
+	assert_int_equal(write(enough[1], "x", 1), 1);
+	assert_int_equal(read(sent[0], &total, sizeof(total)), sizeof(total));
+	assert_int_equal(waitpid(sender, &status, 0), sender);
 	assert_int_equal(status, 0);
-	assert_true(rounds > 3);
+	assert_true(total > 0);
 	uint64_t deadline_ns = test_deadline_ns();
-	while (victim_number(&victim, "count") < N)
+	while (victim_number(&victim, "count") < total)
 		assert_true(test_clock_ns() < deadline_ns);
-	assert_int_equal(victim_number(&victim, "count"), N);
+	assert_int_equal(victim_number(&victim, "count"), total);
 	assert_int_equal(victim_number(&victim, "bad"), 0);
+	for (int i = 0; i < 2; i++) {
+		close(enough[i]);
+		close(sent[i]);
+	}
 	end();
 }
 
@@ -392,7 +405,7 @@ static void in_vfork(void **state)
 		assert_fine(threads_seize(target, &threads));
 		uint64_t start_ns = test_clock_ns();
 		assert_refused(threads_stop(threads, start_ns + 30000000), USP_NOT_QUIESCENT,
-			       "1 thread of process");
+			       "did not stop in time");
 		detach();
 		assert_true(test_clock_ns() - start_ns < UINT64_C(10000000000));
 		/* The others run on. */

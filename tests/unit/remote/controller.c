@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 {
 	struct request request = {.times = 1};
 	struct remote_area area = {0};
-	struct target *target;
+	struct target *target = NULL;
 	if (argc < 2)
 		return USP_USAGE;
 	for (int i = 2; i < argc; i++) {
@@ -160,8 +160,7 @@ int main(int argc, char **argv)
 	struct usp_error *error = target_open(atoi(argv[1]), &target);
 	for (uint64_t i = 0; !error && i < request.times; i++)
 		error = once(target, &request, &area);
-	if (!error)
-		target_close(target);
+	target_close(target);
 	int code = error ? error->code : 0;
 	if (error)
 		fprintf(stderr, "controller: %s\n", error->message);

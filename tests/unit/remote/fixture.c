@@ -34,7 +34,7 @@ static void read_line(struct victim *victim, char *answer, size_t size)
 	size_t n = 0;
 	for (;;) {
 		struct pollfd p = {.fd = victim->from, .events = POLLIN};
-		char c;
+		char c = '\0';
 		if (poll(&p, 1, ANSWER_MS) != 1 || read(victim->from, &c, 1) != 1) {
 			answer[n] = '\0';
 			fail_msg("the victim (%d) does not answer; so far: \"%s\"", victim->pid, answer);
@@ -204,7 +204,6 @@ bool victim_hole_is_zero(const struct victim *victim)
 			assert_int_equal(sscanf(line, "%lx-%lx", &start, &end), 2);
 	fclose(f);
 	assert_true(end != 0);
-	/* The victim's vdso against this process's: the same bytes, as nothing else writes there. */
 	snprintf(path, sizeof(path), "/proc/%d/mem", victim->pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	uint8_t bytes[1024], zero[1024] = {0};

@@ -111,13 +111,11 @@ static void test_abandoned_functions(void **state)
 static void test_all_spin(void **state)
 {
 	struct victim victim;
-	char text[64];
 	(void)state;
 	victim_start(&victim, "spin", NULL);
 	const char *const extra[] = {"times=20", NULL};
 	must_work(controller(&victim, -1, extra));
 	clean(&victim);
-	(void)text;
 	int status;
 	assert_int_equal(waitpid(victim.pid, &status, WNOHANG), 0); /* has not aborted */
 	victim_end(&victim);
