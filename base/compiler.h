@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the compiler gives beyond C: scope-bound release (`_cleanup_(fn)` calls fn(&variable) when the variable
- * goes out of scope) and `_must_check_` for results that may not be dropped.
+ * What the compiler gives beyond C: scope-bound release (`_cleanup_(fn)` calls fn(&variable) when the
+ * variable goes out of scope) and `_must_check_` for results that may not be dropped.
  */
 #ifndef BASE_COMPILER_H
 #define BASE_COMPILER_H
@@ -23,7 +23,7 @@ static inline void cleanup_closep(int *fd)
 		close(*fd);
 }
 
-#define _cleanup_free_  _cleanup_(cleanup_freep)
+#define _cleanup_free_	_cleanup_(cleanup_freep)
 #define _cleanup_close_ _cleanup_(cleanup_closep)
 
 #endif

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 /*
- * "2", "0.25", "250ms", "2s" -> milliseconds, rounded to the nearest. A bare number is in units of unit_ms (1000:
- * seconds, 1: milliseconds). False: not a length of time, above 2^32-1 ms, or below 1 ms and not 0.
+ * "2", "0.25", "250ms", "2s" -> milliseconds, rounded to the nearest. A bare number is in units of unit_ms
+ * (1000: seconds, 1: milliseconds). False: not a length of time, above 2^32-1 ms, or below 1 ms and not 0.
  */
 bool duration_parse(const char *word, uint32_t unit_ms, uint32_t *ret);
 

@@ -12,8 +12,8 @@
 #include "process/recover.h"
 #include "process/upload.h"
 
-typedef int engine_action(struct engine *engine, struct engine_payload *payload, const struct action_options *options,
-			  struct action_report *report);
+typedef int engine_action(struct engine *engine, struct engine_payload *payload,
+			  const struct action_options *options, struct action_report *report);
 
 /* Opens a locked session in which nothing is unfinished. */
 static struct usp_error *begin(struct usp_process *process, const struct usp_options *options,
@@ -24,8 +24,10 @@ static struct usp_error *begin(struct usp_process *process, const struct usp_opt
 	if (error)
 		return session_reason(process->target, error);
 	if (recover_needed((*session)->registry) && (*session)->options.dry_run)
-		error = usp_errorf(USP_BUSY, "process %d has an interrupted action: run `usplice recover --pid %d` first",
-				   process->target->pid, process->target->pid);
+		error = usp_errorf(
+			USP_BUSY,
+			"process %d has an interrupted action: run `usplice recover --pid %d` first",
+			process->target->pid, process->target->pid);
 	else
 		error = recover(*session, &outcome->recovered);
 	if (!error)
@@ -50,7 +52,8 @@ static void name_outcome(struct usp_outcome *outcome, const char *name, const ui
 	build_id_format(build_id, size, outcome->build_id);
 }
 
-static void fill_outcome(struct usp_outcome *outcome, const struct host *host, const struct action_report *report)
+static void fill_outcome(struct usp_outcome *outcome, const struct host *host,
+			 const struct action_report *report)
 {
 	outcome->tries = report->tries;
 	outcome->threads = (uint32_t)host->threads_stopped;
@@ -62,13 +65,15 @@ static void fill_outcome(struct usp_outcome *outcome, const struct host *host, c
 static void tell_after_error(struct session *session, const struct action_report *report)
 {
 	if (report->after_error)
-		session_log(session, USP_LOG_WARNING, report->after_payload ? report->after_payload->name : "usplice",
+		session_log(session, USP_LOG_WARNING,
+			    report->after_payload ? report->after_payload->name : "usplice",
 			    "the action is done, but afterwards something failed (%s, reason %d)",
 			    strerror(-report->after_error), report->after_reason);
 }
 
 /* One engine action on entry `index`. */
-static struct usp_error *run(struct session *session, int index, engine_action *action, struct usp_outcome *outcome)
+static struct usp_error *run(struct session *session, int index, engine_action *action,
+			     struct usp_outcome *outcome)
 {
 	struct host *host;
 	struct action_report report = {0};
@@ -117,16 +122,19 @@ static struct usp_error *dry(struct session *session, int index, enum registry_a
 	if (kind == REGISTRY_REVERT && top != index)
 		return usp_errorf(USP_ORDER, "it is not on top of the stack: %s is; revert that first",
 				  registry->records[top]->name);
-	if ((kind == REGISTRY_APPLY || kind == REGISTRY_REPLACE) && entry->applied_once && record->writable_data)
-		return usp_errorf(USP_WRONG_STATE, "it was applied before and has writable data, which may be stale");
+	if ((kind == REGISTRY_APPLY || kind == REGISTRY_REPLACE) && entry->applied_once &&
+	    record->writable_data)
+		return usp_errorf(USP_WRONG_STATE,
+				  "it was applied before and has writable data, which may be stale");
 	if (kind == REGISTRY_APPLY && record->depends_size && !session->options.nodeps &&
 	    (top < 0 || registry_find_build_id(registry, record->depends, record->depends_size) != top))
 		return usp_errorf(USP_ORDER, "what it depends on is not on top of the stack");
 	return NULL;
 }
 
-static struct usp_error *act(struct usp_process *process, const char *payload, const struct usp_options *options,
-			     struct usp_outcome *outcome, enum registry_action kind, engine_action *action)
+static struct usp_error *act(struct usp_process *process, const char *payload,
+			     const struct usp_options *options, struct usp_outcome *outcome,
+			     enum registry_action kind, engine_action *action)
 {
 	struct usp_outcome ignored;
 	struct session *session;
@@ -140,38 +148,40 @@ static struct usp_error *act(struct usp_process *process, const char *payload, c
 	if (!error) {
 		const struct record *record = session->registry->records[index];
 		name_outcome(outcome, record->name, record->build_id, record->build_id_size);
-		error = session->options.dry_run ? dry(session, index, kind) : run(session, index, action, outcome);
+		error = session->options.dry_run ? dry(session, index, kind)
+						 : run(session, index, action, outcome);
 		if (!error && kind == REGISTRY_UNLOAD && !session->options.dry_run)
 			error = upload_remove(session, index);
 	}
 	return end(session, outcome, error);
 }
 
-struct usp_error *usp_apply(struct usp_process *process, const char *payload, const struct usp_options *options,
-			    struct usp_outcome *outcome)
+struct usp_error *usp_apply(struct usp_process *process, const char *payload,
+			    const struct usp_options *options, struct usp_outcome *outcome)
 {
 	return act(process, payload, options, outcome, REGISTRY_APPLY, action_apply);
 }
 
-struct usp_error *usp_revert(struct usp_process *process, const char *payload, const struct usp_options *options,
-			     struct usp_outcome *outcome)
+struct usp_error *usp_revert(struct usp_process *process, const char *payload,
+			     const struct usp_options *options, struct usp_outcome *outcome)
 {
 	return act(process, payload, options, outcome, REGISTRY_REVERT, action_revert);
 }
 
-struct usp_error *usp_replace(struct usp_process *process, const char *payload, const struct usp_options *options,
-			      struct usp_outcome *outcome)
+struct usp_error *usp_replace(struct usp_process *process, const char *payload,
+			      const struct usp_options *options, struct usp_outcome *outcome)
 {
 	return act(process, payload, options, outcome, REGISTRY_REPLACE, action_replace);
 }
 
-struct usp_error *usp_unload(struct usp_process *process, const char *payload, const struct usp_options *options,
-			     struct usp_outcome *outcome)
+struct usp_error *usp_unload(struct usp_process *process, const char *payload,
+			     const struct usp_options *options, struct usp_outcome *outcome)
 {
 	return act(process, payload, options, outcome, REGISTRY_UNLOAD, action_unload);
 }
 
-static struct usp_error *upload_file(struct session *session, const char *file, struct usp_outcome *outcome, int *index)
+static struct usp_error *upload_file(struct session *session, const char *file, struct usp_outcome *outcome,
+				     int *index)
 {
 	struct plan *plan;
 	struct usp_error *error = plan_create(session, file, &plan);
@@ -215,8 +225,8 @@ struct usp_error *usp_load(struct usp_process *process, const char *file, const 
 		if (error) {
 			struct usp_error *undo = upload_remove(session, index);
 			if (undo)
-				session_log(session, USP_LOG_WARNING, outcome->name, "taking the upload back failed: %s",
-					    undo->message);
+				session_log(session, USP_LOG_WARNING, outcome->name,
+					    "taking the upload back failed: %s", undo->message);
 			usp_error_destroy(undo);
 		}
 	}

@@ -38,7 +38,8 @@ static int function_at(const struct plan *plan, uint64_t address)
 {
 	for (size_t i = 0; i < plan->payload->n_functions; i++)
 		for (size_t k = 0; k < plan->functions[i].ranges.n; k++)
-			if (address >= plan->functions[i].ranges.v[k].start && address < plan->functions[i].ranges.v[k].end &&
+			if (address >= plan->functions[i].ranges.v[k].start &&
+			    address < plan->functions[i].ranges.v[k].end &&
 			    address != plan->functions[i].old_address)
 				return (int)i;
 	return -1;
@@ -73,7 +74,8 @@ static char *describe(const struct session *session, const struct plan *plan, co
 	return asprintf(&line, "%s %s: %s", tid, comm, plan->functions[function].name) < 0 ? NULL : line;
 }
 
-struct usp_error *busy_threads(const struct session *session, const struct plan *plan, char ***lines, size_t *n)
+struct usp_error *busy_threads(const struct session *session, const struct plan *plan, char ***lines,
+			       size_t *n)
 {
 	*n = 0;
 	*lines = calloc(LINES_MAX, sizeof(**lines));
@@ -87,7 +89,8 @@ struct usp_error *busy_threads(const struct session *session, const struct plan 
 			close(fd);
 		free(*lines);
 		*lines = NULL;
-		return usp_error_errno(USP_FAILED, r, "cannot list the threads of process %d", session->target->pid);
+		return usp_error_errno(USP_FAILED, r, "cannot list the threads of process %d",
+				       session->target->pid);
 	}
 	for (struct dirent *entry; *n < LINES_MAX && (entry = readdir(dir));) {
 		uint64_t sp, ip;

@@ -11,9 +11,29 @@ struct callable {
 
 /* What takes the allocator's locks, in any module that defines it. */
 static const char *const allocator_names[] = {
-	"malloc",   "free",   "calloc",  "realloc",  "reallocarray", "memalign",       "posix_memalign", "aligned_alloc",
-	"valloc",   "pvalloc", "mallinfo", "mallinfo2", "malloc_trim", "malloc_usable_size", "malloc_info", "mallopt",
-	"fork",     "_Fork",  "__libc_malloc", "__libc_free", "__libc_calloc", "__libc_realloc", "__libc_memalign",
+	"malloc",
+	"free",
+	"calloc",
+	"realloc",
+	"reallocarray",
+	"memalign",
+	"posix_memalign",
+	"aligned_alloc",
+	"valloc",
+	"pvalloc",
+	"mallinfo",
+	"mallinfo2",
+	"malloc_trim",
+	"malloc_usable_size",
+	"malloc_info",
+	"mallopt",
+	"fork",
+	"_Fork",
+	"__libc_malloc",
+	"__libc_free",
+	"__libc_calloc",
+	"__libc_realloc",
+	"__libc_memalign",
 };
 
 static bool starts_with(const char *name, const char *prefix)
@@ -25,7 +45,8 @@ static bool starts_with(const char *name, const char *prefix)
 static bool is_avoided_whole(const char *name)
 {
 	return starts_with(name, "ld-") || starts_with(name, "ld.so") || starts_with(name, "libgcc_s") ||
-	       starts_with(name, "libjemalloc") || starts_with(name, "libtcmalloc") || starts_with(name, "libmimalloc");
+	       starts_with(name, "libjemalloc") || starts_with(name, "libtcmalloc") ||
+	       starts_with(name, "libmimalloc");
 }
 
 static struct usp_error *avoid_allocator(struct module *module, struct range_set *avoid)
@@ -42,7 +63,8 @@ static struct usp_error *avoid_allocator(struct module *module, struct range_set
 		if (error && error->code == USP_AMBIGUOUS) {
 			/* Local namesakes: rather no thread of this module's than the wrong one. */
 			usp_error_destroy(error);
-			error = range_set_add(avoid, module->start, module->end) < 0 ? &usp_error_no_memory : NULL;
+			error = range_set_add(avoid, module->start, module->end) < 0 ? &usp_error_no_memory
+										     : NULL;
 		}
 		if (error)
 			return error;
@@ -76,8 +98,9 @@ struct usp_error *callable_create(const struct session *session, struct callable
 		struct module *module = session->modules->v[i];
 		/* A module whose symbols cannot be read may hold any allocator. */
 		if (module->unusable || is_avoided_whole(module->name))
-			error = range_set_add(&callable->avoid, module->start, module->end) < 0 ? &usp_error_no_memory :
-												   NULL;
+			error = range_set_add(&callable->avoid, module->start, module->end) < 0
+					? &usp_error_no_memory
+					: NULL;
 		else
 			error = avoid_allocator(module, &callable->avoid);
 	}
@@ -86,8 +109,8 @@ struct usp_error *callable_create(const struct session *session, struct callable
 	if (!error)
 		error = callable_images(session->registry, &callable->images, &n);
 	if (!error)
-		error = stack_checker_create(session->target, &session->maps, session->modules, callable->images, n,
-					     &callable->checker);
+		error = stack_checker_create(session->target, &session->maps, session->modules,
+					     callable->images, n, &callable->checker);
 	if (error) {
 		callable_destroy(callable);
 		return error;

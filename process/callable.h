@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which thread may run a function for usplice (a hook, the unwinder's registration) while the others run on: one
- * whose whole stack is known and has no frame in the allocator, the unwinder or the dynamic linker, so that it holds none
- * of their locks and the function cannot wait for the very thread it runs on.
+ * Which thread may run a function for usplice (a hook, the unwinder's registration) while the others run on:
+ * one whose whole stack is known and has no frame in the allocator, the unwinder or the dynamic linker, so
+ * that it holds none of their locks and the function cannot wait for the very thread it runs on.
  */
 #ifndef PROCESS_CALLABLE_H
 #define PROCESS_CALLABLE_H
@@ -19,6 +19,7 @@ void callable_destroy(struct callable *callable); /* NULL is fine */
 bool callable_accept(void *context, const struct thread *stopped);
 
 /* The images of the payloads in the registry, for a stack checker; *images is freed by the caller. */
-_must_check_ struct usp_error *callable_images(const struct registry *registry, struct stack_image **images, size_t *n);
+_must_check_ struct usp_error *callable_images(const struct registry *registry, struct stack_image **images,
+					       size_t *n);
 
 #endif

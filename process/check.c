@@ -57,7 +57,8 @@ struct usp_error *usp_check(struct usp_process *process, const char *file, const
 		error = plan_create(check->session, file, &check->plan);
 	if (!error) {
 		check->public.n_functions = check->plan->payload->n_functions;
-		check->public.functions = calloc(check->public.n_functions + 1, sizeof(*check->public.functions));
+		check->public.functions =
+			calloc(check->public.n_functions + 1, sizeof(*check->public.functions));
 		if (!check->public.functions)
 			error = &usp_error_no_memory;
 	}

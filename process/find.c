@@ -50,6 +50,6 @@ struct usp_error *find_payload(const struct session *session, const char *payloa
 	if (*index >= 0)
 		return NULL;
 	_cleanup_free_ char *names = names_there(registry);
-	return usp_errorf(USP_NOT_FOUND, "process %d holds no payload %s (it holds: %s)", session->target->pid, payload,
-			  names ? names : "?");
+	return usp_errorf(USP_NOT_FOUND, "process %d holds no payload %s (it holds: %s)",
+			  session->target->pid, payload, names ? names : "?");
 }

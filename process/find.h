@@ -8,8 +8,8 @@
 #include "process/session.h"
 
 /*
- * The entry that `payload` means: the path of a file (has a '/' in it or ends in ".usp": by its build-id), else a name.
- * USP_NOT_FOUND names those that are there.
+ * The entry that `payload` means: the path of a file (has a '/' in it or ends in ".usp": by its build-id),
+ * else a name. USP_NOT_FOUND names those that are there.
  */
 _must_check_ struct usp_error *find_payload(const struct session *session, const char *payload, int *index);
 

@@ -13,8 +13,10 @@ static void set_build_id(struct engine_build_id *to, const uint8_t *bytes, size_
 	memcpy(to->bytes, bytes, size);
 }
 
-/* What stands at a site below a position of the stack: the topmost switched payload's bytes, else the original ones. */
-static const uint8_t *bytes_below(const struct registry *registry, const struct record_function *site, uint32_t position)
+/* What stands at a site below a position of the stack: the topmost switched payload's bytes, else the
+ * original ones. */
+static const uint8_t *bytes_below(const struct registry *registry, const struct record_function *site,
+				  uint32_t position)
 {
 	for (uint32_t at = position - 1; at; at--) {
 		int i = registry_at_position(registry, at);
@@ -43,7 +45,8 @@ static struct usp_error *fill_sites(struct host *host, struct host_payload *to)
 		return &usp_error_no_memory;
 	for (uint32_t i = 0; i < record->n_functions; i++)
 		to->site_function[i] = i;
-	qsort_r(to->site_function, record->n_functions, sizeof(uint32_t), compare_functions, record->functions);
+	qsort_r(to->site_function, record->n_functions, sizeof(uint32_t), compare_functions,
+		record->functions);
 	const struct registry *registry = host->session->registry;
 	uint32_t position = to->index >= 0 ? registry->entries[to->index].position : 0;
 	for (size_t i = 0; i < record->n_functions; i++) {
@@ -88,7 +91,8 @@ static struct usp_error *fill_ranges(struct host_payload *to)
 	return NULL;
 }
 
-static struct usp_error *fill_payload(struct host *host, struct host_payload *to, const struct record *record, int index)
+static struct usp_error *fill_payload(struct host *host, struct host_payload *to, const struct record *record,
+				      int index)
 {
 	to->record = record;
 	to->index = index;
@@ -96,7 +100,8 @@ static struct usp_error *fill_payload(struct host *host, struct host_payload *to
 	set_build_id(&to->engine.build_id, record->build_id, record->build_id_size);
 	set_build_id(&to->engine.depends, record->depends, record->depends_size);
 	set_build_id(&to->engine.target, record->module_build_id, record->module_build_id_size);
-	to->engine.found = to->engine.target; /* the plan has compared them; a loaded module does not change */
+	to->engine.found =
+		to->engine.target; /* the plan has compared them; a loaded module does not change */
 	to->engine.has_writable_data = record->writable_data;
 	to->engine.text = (struct host_range){record->text_start, record->text_end};
 	to->engine.symbols = record->symbols;
@@ -104,7 +109,8 @@ static struct usp_error *fill_payload(struct host *host, struct host_payload *to
 	to->engine.user = to;
 	for (size_t i = 0; i < record->n_hooks; i++) {
 		if (record->hooks[i].kind >= HOOK_KINDS)
-			return usp_errorf(USP_FAILED, "the record of payload %s in the target is damaged (hook kind %u)",
+			return usp_errorf(USP_FAILED,
+					  "the record of payload %s in the target is damaged (hook kind %u)",
 					  record->name, record->hooks[i].kind);
 		to->engine.hooks[record->hooks[i].kind]++;
 	}
@@ -126,12 +132,15 @@ static struct usp_error *adopt(struct host *host, int index)
 	enum action_reason reason;
 	int r = engine_adopt(&host->engine, &to->engine, &reason);
 	if (r < 0)
-		return usp_errorf(USP_FAILED, "payload %s in the target's registry is damaged (engine says %d, reason %d); nothing was changed",
+		return usp_errorf(USP_FAILED,
+				  "payload %s in the target's registry is damaged (engine says %d, reason "
+				  "%d); nothing was changed",
 				  to->engine.name, r, reason);
 	return NULL;
 }
 
-/* Not applied ones in the order of upload, then the stack from the bottom: what engine_adopt() wants of the stack. */
+/* Not applied ones in the order of upload, then the stack from the bottom: what engine_adopt() wants of the
+ * stack. */
 static struct usp_error *adopt_all(struct host *host)
 {
 	const struct registry *registry = host->session->registry;
@@ -139,7 +148,8 @@ static struct usp_error *adopt_all(struct host *host)
 	for (;;) {
 		int next = -1;
 		for (int i = 0; i < REGISTRY_PAYLOADS_MAX; i++)
-			if (registry->records[i] && !registry->entries[i].position && registry->entries[i].order > order &&
+			if (registry->records[i] && !registry->entries[i].position &&
+			    registry->entries[i].order > order &&
 			    (next < 0 || registry->entries[i].order < registry->entries[next].order))
 				next = i;
 		if (next < 0)
@@ -198,7 +208,8 @@ void host_destroy(struct host *host)
 struct usp_error *host_add(struct host *host, const struct record *record, struct host_payload **ret)
 {
 	if (host->n_payloads > REGISTRY_PAYLOADS_MAX)
-		return usp_errorf(USP_UNSUPPORTED, "a process holds at most %d payloads", REGISTRY_PAYLOADS_MAX);
+		return usp_errorf(USP_UNSUPPORTED, "a process holds at most %d payloads",
+				  REGISTRY_PAYLOADS_MAX);
 	*ret = &host->payloads[host->n_payloads++];
 	return fill_payload(host, *ret, record, -1);
 }
@@ -224,9 +235,9 @@ struct usp_error *host_prepare_looks(struct host *host)
 	size_t n;
 	struct session *session = host->session;
 	struct usp_error *error = callable_images(session->registry, &host->images, &n);
-	return error ? error :
-		       stack_checker_create(session->target, &session->maps, session->modules, host->images, n,
-					    &host->checker);
+	return error ? error
+		     : stack_checker_create(session->target, &session->maps, session->modules, host->images,
+					    n, &host->checker);
 }
 
 struct host_payload *host_find(struct host *host, int index)
@@ -270,7 +281,8 @@ static enum usp_code code_of(const struct action_result *result)
 	}
 }
 
-void host_fill_entry(const struct host *host, const struct host_payload *payload, struct registry_entry *entry)
+void host_fill_entry(const struct host *host, const struct host_payload *payload,
+		     struct registry_entry *entry)
 {
 	const struct engine_payload *engine = &payload->engine;
 	entry->state = engine->state == PAYLOAD_STATE_APPLIED ? USP_STATE_APPLIED : USP_STATE_CHECKED;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process host as the engine sees it: the payloads of the registry as the engine's, and the table of operations
- * (rendezvous by ptrace, text through /proc/PID/mem, membarrier inside the target, hooks on a borrowed thread, the
- * registry as the journal). One host serves one action.
+ * The process host as the engine sees it: the payloads of the registry as the engine's, and the table of
+ * operations (rendezvous by ptrace, text through /proc/PID/mem, membarrier inside the target, hooks on a
+ * borrowed thread, the registry as the journal). One host serves one action.
  */
 #ifndef PROCESS_HOST_H
 #define PROCESS_HOST_H
@@ -15,7 +15,7 @@
 struct host_payload { /* engine_payload.user points here */
 	struct engine_payload engine;
 	const struct record *record; /* the registry's, or the upload's */
-	int index;                   /* in the registry; -1: not in it yet */
+	int index;		     /* in the registry; -1: not in it yet */
 	struct engine_site *sites;   /* sorted by address */
 	uint32_t *site_function;     /* which function of the record each site belongs to */
 	struct host_range *old_ranges;
@@ -25,8 +25,8 @@ struct host_payload { /* engine_payload.user points here */
 struct host_blocker {
 	pid_t tid;
 	char name[16];
-	char *where; /* backtrace; owned */
-	bool unknown; /* the walk was incomplete */
+	char *where;   /* backtrace; owned */
+	bool unknown;  /* the walk was incomplete */
 	unsigned seen; /* at how many tries it was this thread */
 };
 
@@ -43,7 +43,7 @@ struct host {
 	struct stack_checker *checker;
 	struct callable *callable;
 	struct threads *threads; /* while stopped */
-	struct remote *remote;   /* one of them, while stopped and needed */
+	struct remote *remote;	 /* one of them, while stopped and needed */
 	size_t threads_stopped;
 	struct registry_entry *before; /* the table as it was, while an action is in flight */
 
@@ -55,7 +55,8 @@ _must_check_ struct usp_error *host_create(struct session *session, struct host 
 void host_destroy(struct host *host); /* NULL is fine */
 
 /* Makes the engine's payload of a record that is not in the registry yet (an upload). */
-_must_check_ struct usp_error *host_add(struct host *host, const struct record *record, struct host_payload **ret);
+_must_check_ struct usp_error *host_add(struct host *host, const struct record *record,
+					struct host_payload **ret);
 /* Gives the engine the room that any action may take now. Before each action. */
 _must_check_ struct usp_error *host_room(struct host *host);
 
@@ -68,7 +69,8 @@ struct host_payload *host_find(struct host *host, int index);
 _must_check_ struct usp_error *host_keep_states(struct host *host);
 
 /* The engine's payload as registry->entries[] holds it after the action. */
-void host_fill_entry(const struct host *host, const struct host_payload *payload, struct registry_entry *entry);
+void host_fill_entry(const struct host *host, const struct host_payload *payload,
+		     struct registry_entry *entry);
 
 /* The sentence for the operator. Takes host->error. */
 _must_check_ struct usp_error *host_report(struct host *host, const struct action_report *report);

@@ -88,7 +88,8 @@ static int op_pause(void *context, uint64_t ns)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 	if (target_alive(host->session->target))
 		return 0;
-	return keep(host, usp_errorf(USP_GONE, "process %d exited meanwhile", host->session->target->pid), -CORE_EIO);
+	return keep(host, usp_errorf(USP_GONE, "process %d exited meanwhile", host->session->target->pid),
+		    -CORE_EIO);
 }
 
 /* ---- rendezvous ---- */
@@ -124,7 +125,8 @@ static int op_stop(void *context, uint64_t deadline_ns)
 	return keep(host, error, late ? -CORE_ETIMEDOUT : -CORE_EIO);
 }
 
-static void note_blocker(struct host *host, const struct thread *thread, enum stack_verdict verdict, char *where)
+static void note_blocker(struct host *host, const struct thread *thread, enum stack_verdict verdict,
+			 char *where)
 {
 	struct host_blocker *blocker = &host->blocker;
 	blocker->seen = blocker->tid == thread->tid ? blocker->seen + 1 : 1;
@@ -147,8 +149,9 @@ static int look_at_all(struct host *host, const struct range_set *set, uint64_t 
 		if (error) {
 			/* Could not find out is never safe. */
 			free(where);
-			return keep(host, usp_error_prefix(error, "looking at the stack of thread %d (%s)", thread->tid,
-							   thread->name),
+			return keep(host,
+				    usp_error_prefix(error, "looking at the stack of thread %d (%s)",
+						     thread->tid, thread->name),
 				    -CORE_EIO);
 		}
 		if (verdict != STACK_FREE) {
@@ -206,7 +209,8 @@ static uint64_t errno_address(const struct host *host, struct remote *remote)
 	return address;
 }
 
-static struct usp_error *run_hook(struct host *host, struct remote *remote, const struct record_hook *hook, int *result)
+static struct usp_error *run_hook(struct host *host, struct remote *remote, const struct record_hook *hook,
+				  int *result)
 {
 	static const uint64_t none[6];
 	uint64_t value = 0;
@@ -216,7 +220,8 @@ static struct usp_error *run_hook(struct host *host, struct remote *remote, cons
 	return error;
 }
 
-static int op_hook(void *context, const struct engine_payload *payload, enum hook_kind kind, size_t index, int *result)
+static int op_hook(void *context, const struct engine_payload *payload, enum hook_kind kind, size_t index,
+		   int *result)
 {
 	struct host *host = context;
 	const struct host_payload *of = payload->user;
@@ -234,7 +239,8 @@ static int op_hook(void *context, const struct engine_payload *payload, enum hoo
 	struct remote *remote = NULL;
 	if (!error)
 		error = remote_open(host->session->target, &host->session->maps, NULL,
-				    &host->session->registry->header.area, callable_accept, host->callable, &remote);
+				    &host->session->registry->header.area, callable_accept, host->callable,
+				    &remote);
 	if (!error)
 		error = run_hook(host, remote, hook, result);
 	struct usp_error *close_error = remote_close(remote);
@@ -279,11 +285,13 @@ static int op_intent(void *context, const struct action_intent *intent)
 	struct registry *registry = host->session->registry;
 	if (!host->threads)
 		for (size_t i = 0; i < intent->n_sites; i++) {
-			int r = text_prepare(host->session->target, intent->sites[i].address, intent->sites[i].length);
+			int r = text_prepare(host->session->target, intent->sites[i].address,
+					     intent->sites[i].length);
 			if (r < 0)
 				return keep(host,
 					    usp_error_errno(USP_FAILED, -r,
-							    "the page of the code at 0x%lx cannot be made writable by usplice",
+							    "the page of the code at 0x%lx cannot be made "
+							    "writable by usplice",
 							    intent->sites[i].address),
 					    r);
 		}
@@ -298,7 +306,8 @@ static int op_intent(void *context, const struct action_intent *intent)
 	stage_after(host, intent);
 	struct usp_error *error = registry_stage(host->session->target, registry);
 	if (!error)
-		error = registry_set_in_flight(host->session->target, registry, (enum registry_action)intent->action);
+		error = registry_set_in_flight(host->session->target, registry,
+					       (enum registry_action)intent->action);
 	return keep(host, error, -CORE_EIO);
 }
 

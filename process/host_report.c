@@ -9,8 +9,8 @@
 
 static const char *hook_name(enum hook_kind kind)
 {
-	static const char *const names[HOOK_KINDS] = {"load",       "unload",      "pre-apply", "post-apply",
-						      "pre-revert", "post-revert", "apply",     "revert"};
+	static const char *const names[HOOK_KINDS] = {"load",	    "unload",	   "pre-apply", "post-apply",
+						      "pre-revert", "post-revert", "apply",	"revert"};
 	return (unsigned)kind < HOOK_KINDS ? names[kind] : "?";
 }
 
@@ -40,7 +40,8 @@ static struct usp_error *depends(const struct action_report *report)
 	char wanted[2 * ENGINE_BUILD_ID_MAX + 1];
 	format_build_id(&report->payload->depends, wanted);
 	return usp_errorf(USP_ORDER,
-			  "it goes on top of the payload with build-id %s, but %s is on top: apply that one first (or use --nodeps if you know that the order does not matter)",
+			  "it goes on top of the payload with build-id %s, but %s is on top: apply that one "
+			  "first (or use --nodeps if you know that the order does not matter)",
 			  wanted, name_of(report->other));
 }
 
@@ -49,14 +50,18 @@ static struct usp_error *not_quiescent(struct host *host, const struct action_re
 	const struct host_blocker *blocker = &host->blocker;
 	if (!blocker->tid)
 		return usp_errorf(USP_NOT_QUIESCENT,
-				  "stopping %zu threads and looking at their stacks took longer than one try may take (%u tries); nothing was changed. Allow more with --try",
+				  "stopping %zu threads and looking at their stacks took longer than one try "
+				  "may take (%u tries); nothing was changed. Allow more with --try",
 				  host->threads_stopped, report->tries);
-	return usp_errorf(USP_NOT_QUIESCENT,
-			  "thread %d (%s) %s (%u of %u tries ended with it); nothing was changed. Try again at a quieter time, with a longer --timeout, or with a payload that leaves this function out\n%s",
-			  blocker->tid, blocker->name,
-			  blocker->unknown ? "may be inside the code that is going away: its stack could not be read to its end" :
-					     "is inside the code that is going away",
-			  blocker->seen, report->tries, blocker->where ? blocker->where : "");
+	return usp_errorf(
+		USP_NOT_QUIESCENT,
+		"thread %d (%s) %s (%u of %u tries ended with it); nothing was changed. Try again at a "
+		"quieter time, with a longer --timeout, or with a payload that leaves this function out\n%s",
+		blocker->tid, blocker->name,
+		blocker->unknown
+			? "may be inside the code that is going away: its stack could not be read to its end"
+			: "is inside the code that is going away",
+		blocker->seen, report->tries, blocker->where ? blocker->where : "");
 }
 
 static struct usp_error *take_error(struct host *host, enum usp_code code, const char *what, int number)
@@ -74,45 +79,51 @@ static struct usp_error *of_reason(struct host *host, const struct action_report
 	case ACTION_DUPLICATE_NAME:
 		return usp_errorf(USP_EXISTS, "a payload of this name is there already");
 	case ACTION_DUPLICATE_BUILD:
-		return usp_errorf(USP_EXISTS, "the same payload (same build-id) is there already under the name %s",
+		return usp_errorf(USP_EXISTS,
+				  "the same payload (same build-id) is there already under the name %s",
 				  name_of(report->other));
 	case ACTION_DUPLICATE_SYMBOL:
-		return usp_errorf(USP_EXISTS, "its new symbol %s exists already in %s: make it static or rename it",
+		return usp_errorf(USP_EXISTS,
+				  "its new symbol %s exists already in %s: make it static or rename it",
 				  report->symbol, report->other ? report->other->name : "the target");
 	case ACTION_WRONG_STATE:
-		return report->payload && report->payload->state == PAYLOAD_STATE_APPLIED ?
-			       usp_errorf(USP_WRONG_STATE, "it is APPLIED: revert it first") :
-			       usp_errorf(USP_WRONG_STATE, "it is not APPLIED");
+		return report->payload && report->payload->state == PAYLOAD_STATE_APPLIED
+			       ? usp_errorf(USP_WRONG_STATE, "it is APPLIED: revert it first")
+			       : usp_errorf(USP_WRONG_STATE, "it is not APPLIED");
 	case ACTION_STALE_DATA:
-		return usp_errorf(USP_WRONG_STATE,
-				  "it was applied before and has writable data, which may be stale: unload it and load it afresh");
+		return usp_errorf(USP_WRONG_STATE, "it was applied before and has writable data, which may "
+						   "be stale: unload it and load it afresh");
 	case ACTION_DEPENDS:
 		return depends(report);
 	case ACTION_NOT_ON_TOP:
-		return usp_errorf(USP_ORDER, "it is not on top of the stack: %s is; revert that first", name_of(report->other));
+		return usp_errorf(USP_ORDER, "it is not on top of the stack: %s is; revert that first",
+				  name_of(report->other));
 	case ACTION_OVERLAP:
-		return usp_errorf(USP_EXISTS, "its bytes at 0x%lx (%s) overlap those of payload %s", report->address,
-				  function_at(report), name_of(report->other));
+		return usp_errorf(USP_EXISTS, "its bytes at 0x%lx (%s) overlap those of payload %s",
+				  report->address, function_at(report), name_of(report->other));
 	case ACTION_EXPECTED_BYTES:
 		return usp_errorf(USP_MISMATCH,
-				  "the bytes of %s at 0x%lx are not the expected ones (another patcher, a breakpoint): nothing was changed",
+				  "the bytes of %s at 0x%lx are not the expected ones (another patcher, a "
+				  "breakpoint): nothing was changed",
 				  function_at(report), report->address);
 	case ACTION_IN_FLIGHT:
 		return usp_errorf(USP_BUSY, "another action is under way");
 	case ACTION_VETO:
-		return usp_errorf(USP_VETO, "its %s hook said no (%d): nothing was changed", hook_name(report->hook),
-				  report->hook_result);
+		return usp_errorf(USP_VETO, "its %s hook said no (%d): nothing was changed",
+				  hook_name(report->hook), report->hook_result);
 	case ACTION_HOOK_LEFT_MIXED:
-		return usp_errorf(USP_FAILED, "its %s hook switched some functions and not others: all were put back",
+		return usp_errorf(USP_FAILED,
+				  "its %s hook switched some functions and not others: all were put back",
 				  hook_name(report->hook));
 	case ACTION_HOOK_FAILED:
 		if (!host->error)
-			return usp_errorf(USP_FAILED, "its %s hook returned %d: nothing was changed", hook_name(report->hook),
-					  report->hook_result);
+			return usp_errorf(USP_FAILED, "its %s hook returned %d: nothing was changed",
+					  hook_name(report->hook), report->hook_result);
 		return take_error(host, USP_FAILED, "a hook could not be run", report->error);
 	case ACTION_NOT_STOPPED:
 		if (host->error)
-			return take_error(host, USP_NOT_QUIESCENT, "not every thread came to a stop in time; nothing was changed",
+			return take_error(host, USP_NOT_QUIESCENT,
+					  "not every thread came to a stop in time; nothing was changed",
 					  report->error);
 		return not_quiescent(host, report);
 	case ACTION_NOT_QUIESCENT:
@@ -120,7 +131,8 @@ static struct usp_error *of_reason(struct host *host, const struct action_report
 	case ACTION_WRITE:
 		return take_error(host, USP_FAILED, "writing the target's code failed", report->error);
 	case ACTION_JOURNAL:
-		return take_error(host, USP_FAILED, "the registry in the target could not be written", report->error);
+		return take_error(host, USP_FAILED, "the registry in the target could not be written",
+				  report->error);
 	default:
 		return take_error(host, USP_FAILED, "the action failed", report->error);
 	}
@@ -131,7 +143,8 @@ struct usp_error *host_report(struct host *host, const struct action_report *rep
 	struct usp_error *error = of_reason(host, report);
 	if (report->text == ACTION_TEXT_MIXED)
 		error = usp_error_prefix(error,
-					 "putting the code back failed as well: run `usplice recover --pid %d` before anything else",
+					 "putting the code back failed as well: run `usplice recover --pid "
+					 "%d` before anything else",
 					 host->session->target->pid);
 	return error;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * usplice/list.h: what the registry says, as plain structures. Takes no lock: tables change by one word, so what is
- * read is whole; when the generation moved meanwhile it is read again.
+ * usplice/list.h: what the registry says, as plain structures. Takes no lock: tables change by one word, so
+ * what is read is whole; when the generation moved meanwhile it is read again.
  */
 #define _GNU_SOURCE
 #include <usplice/list.h>
@@ -110,7 +110,8 @@ static struct usp_error *read_stable(struct session *session)
 		if (again->header.generation == generation)
 			return NULL;
 	}
-	return usp_errorf(USP_BUSY, "the payloads of process %d change all the time: try again", session->target->pid);
+	return usp_errorf(USP_BUSY, "the payloads of process %d change all the time: try again",
+			  session->target->pid);
 }
 
 struct usp_error *usp_list_get(struct usp_process *process, struct usp_list **ret)

@@ -13,8 +13,9 @@ static struct usp_error *membarrier_call(struct remote *remote, uint64_t command
 
 static struct usp_error *refused(int64_t result)
 {
-	return usp_error_errno(USP_UNSUPPORTED, (int)-result,
-			       "the kernel offers no core sync for the target (membarrier SYNC_CORE, Linux 4.16 or later)");
+	return usp_error_errno(
+		USP_UNSUPPORTED, (int)-result,
+		"the kernel offers no core sync for the target (membarrier SYNC_CORE, Linux 4.16 or later)");
 }
 
 struct usp_error *membarrier_register(struct remote *remote)
@@ -28,7 +29,8 @@ struct usp_error *membarrier_register(struct remote *remote)
 struct usp_error *membarrier_sync(struct remote *remote)
 {
 	int64_t result;
-	struct usp_error *error = membarrier_call(remote, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, &result);
+	struct usp_error *error =
+		membarrier_call(remote, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, &result);
 	if (error || !result)
 		return error;
 	if (result != -EPERM)

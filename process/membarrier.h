@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The core sync of the process host: membarrier(PRIVATE_EXPEDITED_SYNC_CORE), run inside the target. When it returns, every
- * CPU that runs one of the target's threads has executed a serialising instruction, and the others will before they
- * return to one.
+ * The core sync of the process host: membarrier(PRIVATE_EXPEDITED_SYNC_CORE), run inside the target. When it
+ * returns, every CPU that runs one of the target's threads has executed a serialising instruction, and the
+ * others will before they return to one.
  */
 #ifndef PROCESS_MEMBARRIER_H
 #define PROCESS_MEMBARRIER_H

@@ -243,18 +243,17 @@ static int add_unopened(struct finder *finder, size_t first, int error)
 		return -ENOMEM;
 	module->target = finder->target;
 	module->fd = -1;
-	module->start = file->start;
 	module->path = strdup(file->name);
 	const char *slash = module->path ? strrchr(module->path, '/') : NULL;
 	module->name = slash ? slash + 1 : module->path;
-	for (size_t i = 0; i < finder->maps->n; i++) {
-		const struct mapping *m = &finder->maps->v[i];
-		if (!same_file(m, file))
-			continue;
-		if (m->start < module->start)
-			module->start = m->start;
-		module->end = m->end;
-	}
+	/* As far as its mappings follow each other: what lies beyond somebody else's is another instance. */
+	size_t last = first;
+	while (first > 0 && same_file(&finder->maps->v[first - 1], file))
+		first--;
+	while (last + 1 < finder->maps->n && same_file(&finder->maps->v[last + 1], file))
+		last++;
+	module->start = finder->maps->v[first].start;
+	module->end = finder->maps->v[last].end;
 	int r = module->path ? module_set_unusable(module, why) : -ENOMEM;
 	if (r == 0)
 		r = modules_add(finder->modules, module);
@@ -272,13 +271,19 @@ static bool seen_before(const struct maps *maps, size_t index)
 	return false;
 }
 
+/* usplice's own memory in the target (registry, remote area) is no module of it. */
+static bool is_usplice(const struct mapping *mapping)
+{
+	return strncmp(mapping->name, "/memfd:usplice", 14) == 0;
+}
+
 static int add_files(struct finder *finder)
 {
 	for (size_t i = 0; i < finder->maps->n; i++) {
 		const struct mapping *m = &finder->maps->v[i];
 		enum trust trust;
 		struct elf_file *elf;
-		if (!m->inode || !(m->prot & PROT_EXEC) || seen_before(finder->maps, i))
+		if (!m->inode || !(m->prot & PROT_EXEC) || is_usplice(m) || seen_before(finder->maps, i))
 			continue;
 		int fd = open_mapped(finder, m, &trust);
 		int r = fd;

@@ -42,10 +42,11 @@ void nearest_init(struct nearest *nearest, const char *wanted)
 
 void nearest_offer(struct nearest *nearest, const char *name)
 {
-	/* A short name is near to everything: allow it a third of its length, rounded up (two swapped letters in five). */
+	/* A short name is near to everything: allow it a third of its length, rounded (two swapped letters
+	 * in five). */
 	unsigned max = NEAREST_DISTANCE;
-	if ((nearest->wanted_length + 2) / 3 < max)
-		max = (unsigned)((nearest->wanted_length + 2) / 3);
+	if ((nearest->wanted_length + 1) / 3 < max)
+		max = (unsigned)((nearest->wanted_length + 1) / 3);
 	unsigned distance = edit_distance(nearest->wanted, nearest->wanted_length, name, strlen(name), max);
 	if (!max || distance > max)
 		return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Lines are "START SIZE name [usplice payload]", in hex without 0x. The file's directory is the target's and hostile: opened
- * beneath the target's root with no symbolic link followed, and only a regular file is touched.
+ * Lines are "START SIZE name [usplice payload]", in hex without 0x. The file's directory is the target's and
+ * hostile: opened beneath the target's root with no symbolic link followed, and only a regular file is
+ * touched.
  */
 #define _GNU_SOURCE
 #include "process/perfmap.h"
@@ -164,5 +165,6 @@ void perfmap_update(struct session *session)
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
 	int r = root < 0 ? root : pid <= 0 ? -ESRCH : update(root, path, lines);
 	if (r < 0)
-		session_log(session, USP_LOG_WARNING, "perf", "cannot keep %s for perf: %s", path, strerror(-r));
+		session_log(session, USP_LOG_WARNING, "perf", "cannot keep %s for perf: %s", path,
+			    strerror(-r));
 }

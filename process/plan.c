@@ -23,7 +23,8 @@ static struct usp_error *read_file(const char *file, uint8_t **bytes, size_t *si
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return usp_error_errno(USP_FAILED, errno, "cannot open the payload file %s", file);
 	if (!S_ISREG(st.st_mode) || st.st_size > PAYLOAD_FILE_MAX)
-		return usp_errorf(USP_BAD_PAYLOAD, "%s is not a regular file of at most %u bytes", file, PAYLOAD_FILE_MAX);
+		return usp_errorf(USP_BAD_PAYLOAD, "%s is not a regular file of at most %u bytes", file,
+				  PAYLOAD_FILE_MAX);
 	uint8_t *buffer = malloc((size_t)st.st_size + 1);
 	if (!buffer)
 		return &usp_error_no_memory;
@@ -34,7 +35,8 @@ static struct usp_error *read_file(const char *file, uint8_t **bytes, size_t *si
 			continue;
 		if (n <= 0) {
 			free(buffer);
-			return usp_error_errno(USP_FAILED, n ? errno : EIO, "cannot read the payload file %s", file);
+			return usp_error_errno(USP_FAILED, n ? errno : EIO, "cannot read the payload file %s",
+					       file);
 		}
 		have += (size_t)n;
 	}
@@ -54,8 +56,10 @@ static struct usp_error *choose_name(struct plan *plan, const char *file)
 	if (length > 4 && !strcmp(base + length - 4, ".usp"))
 		length -= 4;
 	if (!length || length > PAYLOAD_NAME_MAX)
-		return usp_errorf(USP_BAD_PAYLOAD, "%s names no payload, and its file name cannot serve: 1 to %d characters are allowed",
-				  file, PAYLOAD_NAME_MAX);
+		return usp_errorf(
+			USP_BAD_PAYLOAD,
+			"%s names no payload, and its file name cannot serve: 1 to %d characters are allowed",
+			file, PAYLOAD_NAME_MAX);
 	memcpy(plan->name, base, length);
 	return NULL;
 }
@@ -80,33 +84,39 @@ static struct usp_error *find_module(struct session *session, struct plan *plan)
 		return NULL;
 	plan->module = NULL;
 	if (matches > 1)
-		return usp_errorf(USP_AMBIGUOUS, "%zu modules of process %d have build-id %s; usplice patches only a module that is there once",
+		return usp_errorf(USP_AMBIGUOUS,
+				  "%zu modules of process %d have build-id %s; usplice patches only a module "
+				  "that is there once",
 				  matches, session->target->pid, wanted);
 	for (size_t i = 0; i < session->modules->n; i++) {
 		struct module *module = session->modules->v[i];
 		if (!payload->target_name || strcmp(module->name, payload->target_name))
 			continue;
 		build_id_format(module->build_id, module->build_id_size, has);
-		return usp_errorf(USP_MISMATCH,
-				  "the payload is for %s with build-id %s, but process %d runs %s with build-id %s: build the payload against the binary that runs (usplice cc --target %d)",
-				  payload->target_name, wanted, session->target->pid, module->name,
-				  module->build_id_size ? has : "(none)", session->target->pid);
+		return usp_errorf(
+			USP_MISMATCH,
+			"the payload is for %s with build-id %s, but process %d runs %s with build-id %s: "
+			"build the payload against the binary that runs (usplice cc --target %d)",
+			payload->target_name, wanted, session->target->pid, module->name,
+			module->build_id_size ? has : "(none)", session->target->pid);
 	}
 	build_id_format(session->modules->n ? session->modules->v[0]->build_id : NULL,
 			session->modules->n ? session->modules->v[0]->build_id_size : 0, has);
 	return usp_errorf(USP_MISMATCH,
-			  "the payload is for %s with build-id %s; process %d has no such module (its executable's build-id is %s)",
-			  payload->target_name ? payload->target_name : "a module", wanted, session->target->pid,
-			  has[0] ? has : "(none)");
+			  "the payload is for %s with build-id %s; process %d has no such module (its "
+			  "executable's build-id is %s)",
+			  payload->target_name ? payload->target_name : "a module", wanted,
+			  session->target->pid, has[0] ? has : "(none)");
 }
 
 /* ---- one function ---- */
 
 /*
- * The bytes of [address, address + size) as they are when nothing is applied: memory, with the originals of every site
- * that an applied payload wrote. Each site must hold what the registry says it holds.
+ * The bytes of [address, address + size) as they are when nothing is applied: memory, with the originals of
+ * every site that an applied payload wrote. Each site must hold what the registry says it holds.
  */
-static struct usp_error *read_pristine(const struct session *session, uint64_t address, size_t size, uint8_t *bytes)
+static struct usp_error *read_pristine(const struct session *session, uint64_t address, size_t size,
+				       uint8_t *bytes)
 {
 	int r = target_read(session->target, address, bytes, size);
 	if (r < 0)
@@ -135,13 +145,16 @@ static int decode_length(void *context, const uint8_t *code, size_t n)
 }
 
 /* NOP records blank whole instructions: both ends must be instruction boundaries of the old function. */
-static struct usp_error *check_boundaries(const uint8_t *code, uint64_t size, uint64_t offset, uint64_t length)
+static struct usp_error *check_boundaries(const uint8_t *code, uint64_t size, uint64_t offset,
+					  uint64_t length)
 {
 	ZydisDecoder decoder;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	if (!arch_x86_64.check_boundaries(code, size, offset, length, decode_length, &decoder))
 		return NULL;
-	return usp_errorf(USP_MISMATCH, "blanking the %lu bytes at offset %lu would cut an instruction in two", length, offset);
+	return usp_errorf(USP_MISMATCH,
+			  "blanking the %lu bytes at offset %lu would cut an instruction in two", length,
+			  offset);
 }
 
 static struct usp_error *overlaps(const struct session *session, const struct plan *plan, size_t index)
@@ -151,7 +164,8 @@ static struct usp_error *overlaps(const struct session *session, const struct pl
 	for (size_t i = 0; i < index; i++) {
 		const struct plan_function *other = &plan->functions[i];
 		if (!other->error && start < other->site + other->site_length && other->site < end)
-			return usp_errorf(USP_BAD_PAYLOAD, "it is replaced twice in this payload (%s)", other->name);
+			return usp_errorf(USP_BAD_PAYLOAD, "it is replaced twice in this payload (%s)",
+					  other->name);
 	}
 	for (int i = 0; i < REGISTRY_PAYLOADS_MAX; i++) {
 		const struct record *record = session->registry->records[i];
@@ -159,31 +173,37 @@ static struct usp_error *overlaps(const struct session *session, const struct pl
 			const struct record_function *other = &record->functions[k];
 			bool same = other->site == start && other->site_length == function->site_length;
 			if (!same && start < other->site + other->site_length && other->site < end)
-				return usp_errorf(USP_EXISTS, "its bytes at 0x%lx overlap those that payload %s rewrites in %s at 0x%lx",
+				return usp_errorf(USP_EXISTS,
+						  "its bytes at 0x%lx overlap those that payload %s rewrites "
+						  "in %s at 0x%lx",
 						  start, record->name, other->name, other->site);
 		}
 	}
 	return NULL;
 }
 
-static struct usp_error *locate(const struct plan *plan, const struct payload_function *from, struct plan_function *to)
+static struct usp_error *locate(const struct plan *plan, const struct payload_function *from,
+				struct plan_function *to)
 {
 	if (from->old_address) {
 		to->old_address = from->old_address + plan->module->bias;
 	} else {
 		struct symbol symbol;
-		struct usp_error *error = symbol_find(plan->module, from->name, from->file, STT_FUNC, &symbol);
+		struct usp_error *error =
+			symbol_find(plan->module, from->name, from->file, STT_FUNC, &symbol);
 		if (error)
 			return error;
 		if (symbol.size != from->old_size)
-			return usp_errorf(USP_MISMATCH, "it has %lu bytes, the payload was made for one of %lu", symbol.size,
-					  from->old_size);
+			return usp_errorf(USP_MISMATCH,
+					  "it has %lu bytes, the payload was made for one of %lu",
+					  symbol.size, from->old_size);
 		to->old_address = symbol.address;
 	}
 	to->old_size = from->old_size;
 	if (to->old_address + to->old_size < to->old_address || to->old_address < plan->module->start ||
 	    to->old_address + to->old_size > plan->module->end)
-		return usp_errorf(USP_MISMATCH, "its address 0x%lx lies outside of %s", to->old_address, plan->module->name);
+		return usp_errorf(USP_MISMATCH, "its address 0x%lx lies outside of %s", to->old_address,
+				  plan->module->name);
 	return NULL;
 }
 
@@ -195,7 +215,9 @@ static struct usp_error *check_mapping(const struct session *session, const stru
 		if (!mapping || !(mapping->prot & PROT_EXEC))
 			return usp_errorf(USP_MISMATCH, "its code at 0x%lx is not in executable memory", at);
 		if (mapping->shared)
-			return usp_errorf(USP_UNSUPPORTED, "its code lies in a shared mapping: writing it would change other processes");
+			return usp_errorf(
+				USP_UNSUPPORTED,
+				"its code lies in a shared mapping: writing it would change other processes");
 		at = mapping->end;
 	}
 	return NULL;
@@ -224,14 +246,18 @@ static struct usp_error *check_function(struct session *session, struct plan *pl
 	to->site_length = from->nop_length;
 	if (from->is_nop) {
 		if (offset + from->nop_length > to->old_size)
-			return usp_errorf(USP_MISMATCH, "bytes %lu to %lu are to be blanked, but it has only %lu", offset,
+			return usp_errorf(USP_MISMATCH,
+					  "bytes %lu to %lu are to be blanked, but it has only %lu", offset,
 					  offset + from->nop_length, to->old_size);
 	} else {
 		/* Where the jump goes to is not known yet; where it stands is. */
 		struct arch_jump jump;
-		int r = arch_x86_64.divert(to->old_address, code, to->old_size, to->old_size, to->old_address, &jump);
+		int r = arch_x86_64.divert(to->old_address, code, to->old_size, to->old_size, to->old_address,
+					   &jump);
 		if (r < 0)
-			return usp_errorf(USP_MISMATCH, "it has only %lu bytes, too few for a jump: it cannot be replaced; replace its callers",
+			return usp_errorf(USP_MISMATCH,
+					  "it has only %lu bytes, too few for a jump: it cannot be replaced; "
+					  "replace its callers",
 					  to->old_size);
 		offset = jump.offset;
 		to->site_length = jump.length;
@@ -240,15 +266,20 @@ static struct usp_error *check_function(struct session *session, struct plan *pl
 	if (from->expected_length &&
 	    ((from->is_nop ? offset : 0) + from->expected_length > to->old_size ||
 	     memcmp(code + (from->is_nop ? offset : 0), from->expected, from->expected_length)))
-		return usp_errorf(USP_MISMATCH, "its bytes at 0x%lx are not those that the payload was made for (another patcher, a breakpoint, or a different build)",
+		return usp_errorf(USP_MISMATCH,
+				  "its bytes at 0x%lx are not those that the payload was made for (another "
+				  "patcher, a breakpoint, or a different build)",
 				  to->old_address);
 	if (from->hash) {
 		uint8_t hash[32];
 		if (payload_hash(code, to->old_size, hash) < 0)
 			return usp_errorf(USP_FAILED, "libsodium cannot be used");
 		if (memcmp(hash, from->hash, sizeof(hash)))
-			return usp_errorf(USP_MISMATCH, "its code in memory (%lu bytes at 0x%lx) is not what the payload was made for (another patcher, a breakpoint, or a different build)",
-					  to->old_size, to->old_address);
+			return usp_errorf(
+				USP_MISMATCH,
+				"its code in memory (%lu bytes at 0x%lx) is not what the payload was made "
+				"for (another patcher, a breakpoint, or a different build)",
+				to->old_size, to->old_address);
 	}
 	if (from->is_nop)
 		error = check_boundaries(code, to->old_size, offset, to->site_length);
@@ -267,14 +298,19 @@ static struct usp_error *check_whole(struct session *session, struct plan *plan)
 	const struct registry *registry = session->registry;
 	const struct payload *payload = plan->payload;
 	if (registry_find_name(registry, plan->name) >= 0)
-		return usp_errorf(USP_EXISTS, "a payload named %s is in process %d already: unload it first, or give this one another name",
+		return usp_errorf(USP_EXISTS,
+				  "a payload named %s is in process %d already: unload it first, or give "
+				  "this one another name",
 				  plan->name, session->target->pid);
 	int other = registry_find_build_id(registry, payload->build_id, payload->build_id_size);
 	if (other >= 0)
-		return usp_errorf(USP_EXISTS, "the same payload (same build-id) is in process %d already, under the name %s",
-				  session->target->pid, registry->records[other]->name);
+		return usp_errorf(
+			USP_EXISTS,
+			"the same payload (same build-id) is in process %d already, under the name %s",
+			session->target->pid, registry->records[other]->name);
 	if (registry_find_free(registry) < 0)
-		return usp_errorf(USP_UNSUPPORTED, "process %d holds %d payloads, which is the most: unload some",
+		return usp_errorf(USP_UNSUPPORTED,
+				  "process %d holds %d payloads, which is the most: unload some",
 				  session->target->pid, REGISTRY_PAYLOADS_MAX);
 	return find_module(session, plan);
 }
@@ -303,8 +339,8 @@ struct usp_error *plan_create(struct session *session, const char *file, struct 
 	error = plan->functions ? choose_name(plan, file) : &usp_error_no_memory;
 	for (size_t i = 0; !error && i < plan->payload->n_functions; i++) {
 		const struct payload_function *function = &plan->payload->functions[i];
-		int n = function->name ? asprintf(&plan->functions[i].name, "%s", function->name) :
-					 asprintf(&plan->functions[i].name, "0x%lx", function->old_address);
+		int n = function->name ? asprintf(&plan->functions[i].name, "%s", function->name)
+				       : asprintf(&plan->functions[i].name, "0x%lx", function->old_address);
 		if (n < 0) {
 			plan->functions[i].name = NULL;
 			error = &usp_error_no_memory;

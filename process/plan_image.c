@@ -8,7 +8,7 @@
 #include "process/clobber.h"
 #include "process/plan.h"
 
-#define REACH         ((1ull << 31) - (1ull << 20)) /* bytes: a rel32, less what rounding and slots may take */
+#define REACH	      ((1ull << 31) - (1ull << 20)) /* bytes: a rel32, less what rounding and slots may take */
 #define IFUNC_TIME_NS 1000000000ull
 
 struct resolve_context {
@@ -17,31 +17,35 @@ struct resolve_context {
 	struct remote *remote;
 };
 
-static struct usp_error *run_ifunc_resolver(struct resolve_context *context, const char *name, uint64_t resolver,
-					    uint64_t *address)
+static struct usp_error *run_ifunc_resolver(struct resolve_context *context, const char *name,
+					    uint64_t resolver, uint64_t *address)
 {
 	if (!context->remote) {
-		/* A dry run changes nothing, so it runs nothing either: any address in the module serves to try. */
+		/* A dry run changes nothing, so it runs nothing either: any address in the module serves to
+		 * try. */
 		*address = resolver;
 		return NULL;
 	}
 	const uint64_t none[6] = {0};
-	struct usp_error *error = remote_call(context->remote, resolver, none, 0, now_ns() + IFUNC_TIME_NS, address);
+	struct usp_error *error =
+		remote_call(context->remote, resolver, none, 0, now_ns() + IFUNC_TIME_NS, address);
 	if (error)
 		return usp_error_prefix(error, "resolving the IFUNC %s", name);
 	const struct mapping *mapping = maps_find(&context->session->maps, *address);
 	if (!mapping || !(mapping->prot & 4 /* PROT_EXEC */))
-		return usp_errorf(USP_MISMATCH, "the resolver of IFUNC %s answered 0x%lx, which is no code", name, *address);
+		return usp_errorf(USP_MISMATCH, "the resolver of IFUNC %s answered 0x%lx, which is no code",
+				  name, *address);
 	return NULL;
 }
 
 #define DTV_MODULES_MAX (1u << 20)
 
 /*
- * A library that the program was started with has its thread-local block at one distance from every thread's thread
- * pointer. glibc's vector of blocks, reached from a thread's TCB, tells: an entry is {block, what to free}, and only
- * blocks that were allocated later have something to free. Other C libraries' vectors do not look like this;
- * what does not add up leaves the variable without a fixed offset, which is refused where one is needed.
+ * A library that the program was started with has its thread-local block at one distance from every thread's
+ * thread pointer. glibc's vector of blocks, reached from a thread's TCB, tells: an entry is {block, what to
+ * free}, and only blocks that were allocated later have something to free. Other C libraries' vectors do not
+ * look like this; what does not add up leaves the variable without a fixed offset, which is refused where one
+ * is needed.
  */
 static void look_into_dtv(struct resolve_context *context, struct resolved *resolved)
 {
@@ -54,10 +58,12 @@ static void look_into_dtv(struct resolve_context *context, struct resolved *reso
 	} entry;
 	uint64_t generation_entries;
 	uint64_t tp = remote_thread_pointer(context->remote);
-	if (resolved->tls_module > DTV_MODULES_MAX || target_read(target, tp, &tcb, sizeof(tcb)) < 0 || tcb.self != tp)
+	if (resolved->tls_module > DTV_MODULES_MAX || target_read(target, tp, &tcb, sizeof(tcb)) < 0 ||
+	    tcb.self != tp)
 		return;
 	/* The entry before the first holds how many there are. */
-	if (target_read(target, tcb.vector - sizeof(entry), &generation_entries, sizeof(generation_entries)) < 0 ||
+	if (target_read(target, tcb.vector - sizeof(entry), &generation_entries, sizeof(generation_entries)) <
+		    0 ||
 	    generation_entries > DTV_MODULES_MAX || resolved->tls_module > generation_entries ||
 	    target_read(target, tcb.vector + resolved->tls_module * sizeof(entry), &entry, sizeof(entry)) < 0)
 		return;
@@ -76,12 +82,14 @@ static bool is_glibc(const struct session *session)
 	return false;
 }
 
-static struct usp_error *resolve(void *opaque, const struct payload_reference *reference, struct payload_value *value)
+static struct usp_error *resolve(void *opaque, const struct payload_reference *reference,
+				 struct payload_value *value)
 {
 	struct resolve_context *context = opaque;
 	struct resolved resolved = {0};
-	struct usp_error *error = symbol_resolve(context->session->modules, context->plan->module, reference->name,
-						 reference->file, reference->version, &resolved);
+	struct usp_error *error =
+		symbol_resolve(context->session->modules, context->plan->module, reference->name,
+			       reference->file, reference->version, &resolved);
 	*value = (struct payload_value){0};
 	if (error && reference->weak && error->code == USP_NOT_FOUND) {
 		usp_error_destroy(error);
@@ -90,13 +98,16 @@ static struct usp_error *resolve(void *opaque, const struct payload_reference *r
 	if (error)
 		return error;
 	if (reference->tls != (resolved.type == STT_TLS))
-		return usp_errorf(USP_MISMATCH, "%s is %sthread-local in the target and %s in the payload", reference->name,
-				  resolved.type == STT_TLS ? "" : "not ", reference->tls ? "is" : "is not");
-	if (resolved.type == STT_TLS && !resolved.tls_static && resolved.tls_module && is_glibc(context->session)) {
+		return usp_errorf(USP_MISMATCH, "%s is %sthread-local in the target and %s in the payload",
+				  reference->name, resolved.type == STT_TLS ? "" : "not ",
+				  reference->tls ? "is" : "is not");
+	if (resolved.type == STT_TLS && !resolved.tls_static && resolved.tls_module &&
+	    is_glibc(context->session)) {
 		if (context->remote)
 			look_into_dtv(context, &resolved);
 		else
-			resolved.tls_static = true; /* a dry run has no thread to ask: any offset serves to try */
+			resolved.tls_static =
+				true; /* a dry run has no thread to ask: any offset serves to try */
 	}
 	value->address = resolved.address;
 	value->tls_module = resolved.tls_module;
@@ -114,7 +125,8 @@ static struct usp_error *replaced_code(const struct plan *plan, struct range_set
 	for (size_t i = 0; i < plan->payload->n_functions; i++)
 		for (size_t k = 0; k < plan->functions[i].ranges.n; k++)
 			if (!plan->payload->functions[i].is_nop &&
-			    range_set_add(set, plan->functions[i].ranges.v[k].start, plan->functions[i].ranges.v[k].end) < 0)
+			    range_set_add(set, plan->functions[i].ranges.v[k].start,
+					  plan->functions[i].ranges.v[k].end) < 0)
 				return &usp_error_no_memory;
 	range_set_seal(set);
 	return NULL;
@@ -130,21 +142,23 @@ static struct usp_error *check_registers(struct plan *plan, const struct payload
 		const struct payload_function *function = &payload->functions[i];
 		if (function->is_nop)
 			continue;
-		uint64_t entry = payload_image_address(payload, image, function->replacement) - image->text_start;
+		uint64_t entry =
+			payload_image_address(payload, image, function->replacement) - image->text_start;
 		clobber_set fresh;
-		struct usp_error *error = clobber_of_code(text, text_size, entry, function->replacement_size, &fresh);
+		struct usp_error *error =
+			clobber_of_code(text, text_size, entry, function->replacement_size, &fresh);
 		if (!error)
-			error = clobber_check_among(plan->module, plan->functions[i].old_address - plan->module->bias,
-					      plan->functions[i].old_size, plan->functions[i].name, fresh,
-					      replaced);
+			error = clobber_check_among(
+				plan->module, plan->functions[i].old_address - plan->module->bias,
+				plan->functions[i].old_size, plan->functions[i].name, fresh, replaced);
 		if (error)
 			return usp_error_prefix(error, "function %s", plan->functions[i].name);
 	}
 	return NULL;
 }
 
-struct usp_error *plan_build_image(struct session *session, struct plan *plan, uint64_t base, struct remote *remote,
-				   struct payload_image **ret)
+struct usp_error *plan_build_image(struct session *session, struct plan *plan, uint64_t base,
+				   struct remote *remote, struct payload_image **ret)
 {
 	struct resolve_context context = {session, plan, remote};
 	*ret = NULL;
@@ -162,11 +176,13 @@ struct usp_error *plan_build_image(struct session *session, struct plan *plan, u
 	return error;
 }
 
-struct usp_error *plan_find_place(struct session *session, const struct plan *plan, uint64_t size, uint64_t *base)
+struct usp_error *plan_find_place(struct session *session, const struct plan *plan, uint64_t size,
+				  uint64_t *base)
 {
 	*base = maps_find_gap(&session->maps, plan->module->start, plan->module->end, size, REACH);
 	if (*base)
 		return NULL;
-	return usp_errorf(USP_UNSUPPORTED, "there is no free memory of %lu bytes within 2 GiB of %s in process %d", size,
+	return usp_errorf(USP_UNSUPPORTED,
+			  "there is no free memory of %lu bytes within 2 GiB of %s in process %d", size,
 			  plan->module->name, session->target->pid);
 }

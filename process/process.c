@@ -116,7 +116,8 @@ static struct usp_error *find_processes(bool (*matches)(int, const char *, const
 	*pids = NULL;
 	*n = 0;
 	for (struct dirent *entry; (entry = readdir(proc));) {
-		if (!isdigit((unsigned char)entry->d_name[0]) || !matches(dirfd(proc), entry->d_name, context))
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    !matches(dirfd(proc), entry->d_name, context))
 			continue;
 		if (*n == capacity) {
 			capacity = capacity ? 2 * capacity : 16;

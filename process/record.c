@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The packed form: a header, then functions, ranges, hooks, code, symbols' string offsets and strings. All counts are bounded by the size, all
- * strings by their NUL, before anything is used.
+ * The packed form: a header, then functions, ranges, hooks, code, symbols' string offsets and strings. All
+ * counts are bounded by the size, all strings by their NUL, before anything is used.
  */
 #define _GNU_SOURCE
 #include "process/record.h"
@@ -57,8 +57,8 @@ static uint32_t string_put(char *strings, size_t *used, const char *string)
 
 struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t *ret_size)
 {
-	size_t strings = string_size(record->name) + string_size(record->version) + string_size(record->description) +
-			 string_size(record->module);
+	size_t strings = string_size(record->name) + string_size(record->version) +
+			 string_size(record->description) + string_size(record->module);
 	size_t n_ranges = 0;
 	for (size_t i = 0; i < record->n_functions; i++) {
 		strings += string_size(record->functions[i].name) + string_size(record->functions[i].file);
@@ -70,9 +70,11 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		strings += string_size(record->symbols[i]);
 	size_t size = sizeof(struct packed_header) + record->n_functions * sizeof(struct packed_function) +
 		      n_ranges * sizeof(struct range) + record->n_hooks * sizeof(struct packed_hook) +
-		      record->n_code * sizeof(struct packed_code) + record->n_symbols * sizeof(uint32_t) + strings;
+		      record->n_code * sizeof(struct packed_code) + record->n_symbols * sizeof(uint32_t) +
+		      strings;
 	if (size > RECORD_SIZE_MAX)
-		return usp_errorf(USP_BAD_PAYLOAD, "the record of payload %s would be %zu bytes; at most %u are allowed",
+		return usp_errorf(USP_BAD_PAYLOAD,
+				  "the record of payload %s would be %zu bytes; at most %u are allowed",
 				  record->name, size, RECORD_SIZE_MAX);
 	uint8_t *bytes = calloc(1, size);
 	if (!bytes)
@@ -136,7 +138,8 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		ranges += from->n_ranges;
 	}
 	for (size_t i = 0; i < record->n_hooks; i++)
-		hooks[i] = (struct packed_hook){.kind = record->hooks[i].kind, .address = record->hooks[i].address};
+		hooks[i] = (struct packed_hook){.kind = record->hooks[i].kind,
+						.address = record->hooks[i].address};
 	for (size_t i = 0; i < record->n_code; i++)
 		code[i] = (struct packed_code){
 			.name = string_put(text, &used, record->code[i].name),
@@ -152,7 +155,8 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 
 static struct usp_error *bad(const char *what)
 {
-	return usp_errorf(USP_FAILED, "the registry in the target is damaged (%s); usplice leaves it alone", what);
+	return usp_errorf(USP_FAILED, "the registry in the target is damaged (%s); usplice leaves it alone",
+			  what);
 }
 
 /* The string at offset, or NULL for "none"; *ok turns false when it is not wholly inside. */
@@ -186,7 +190,9 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	if (header.magic != RECORD_MAGIC)
 		return bad("a record's mark");
 	if (header.version != RECORD_VERSION)
-		return usp_errorf(USP_UNSUPPORTED, "the registry was written by another version of usplice (record %u, this one knows %u)",
+		return usp_errorf(USP_UNSUPPORTED,
+				  "the registry was written by another version of usplice (record %u, this "
+				  "one knows %u)",
 				  header.version, RECORD_VERSION);
 	if (!sizes_agree(&header, size) || header.build_id_size > 64 || header.module_build_id_size > 64 ||
 	    header.depends_size > 64)
@@ -250,7 +256,8 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 		const struct packed_function *from = &functions[i];
 		struct record_function *to = &record->functions[i];
 		if (from->site_length < 1 || from->site_length > RECORD_SITE_MAX - 1 ||
-		    from->n_ranges > header.n_ranges - used_ranges || from->site + from->site_length < from->site) {
+		    from->n_ranges > header.n_ranges - used_ranges ||
+		    from->site + from->site_length < from->site) {
 			ok = false;
 			break;
 		}

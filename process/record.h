@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A payload's record: what usplice must know of a payload after the upload, laid beside its image in the target and
- * never changed again. What does change (state, position, results) is in the registry's table.
+ * A payload's record: what usplice must know of a payload after the upload, laid beside its image in the
+ * target and never changed again. What does change (state, position, results) is in the registry's table.
  */
 #ifndef PROCESS_RECORD_H
 #define PROCESS_RECORD_H
@@ -13,21 +13,21 @@
 #include "base/error.h"
 #include "base/range.h"
 
-#define RECORD_SITE_MAX 32        /* room for a site's bytes; 31 at most are used */
+#define RECORD_SITE_MAX 32 /* room for a site's bytes; 31 at most are used */
 #define RECORD_SIZE_MAX (64u << 20)
 
 struct record_function {
 	const char *name;
-	const char *file;      /* or NULL */
-	uint64_t old_address;  /* runtime */
+	const char *file;     /* or NULL */
+	uint64_t old_address; /* runtime */
 	uint64_t old_size;
-	uint64_t new_address;  /* 0: NOP */
+	uint64_t new_address; /* 0: NOP */
 	uint64_t new_size;
-	uint64_t site;         /* runtime address of the bytes that are rewritten */
-	uint32_t site_length;  /* 1 to 31 */
+	uint64_t site;			   /* runtime address of the bytes that are rewritten */
+	uint32_t site_length;		   /* 1 to 31 */
 	uint8_t original[RECORD_SITE_MAX]; /* what is there when nothing is applied */
 	uint8_t patched[RECORD_SITE_MAX];  /* what is there when this payload is on top */
-	struct range *ranges;  /* all that counts as inside the old function, entry included */
+	struct range *ranges;		   /* all that counts as inside the old function, entry included */
 	size_t n_ranges;
 };
 
@@ -44,9 +44,9 @@ struct record_code {
 
 struct record {
 	const char *name;
-	const char *version;     /* or NULL */
+	const char *version;	 /* or NULL */
 	const char *description; /* or NULL */
-	const char *module;      /* base name */
+	const char *module;	 /* base name */
 	uint8_t build_id[64], module_build_id[64], depends[64];
 	uint32_t build_id_size, module_build_id_size, depends_size;
 	bool writable_data;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every site of every payload must hold what the table says: the bytes of the topmost switched payload that has the site,
- * else the original ones. Where it holds something else that usplice can have written there (another payload's bytes,
- * the original ones, a write cut off at a page boundary), it is written anew, with all threads stopped and none inside the bytes.
- * Anything foreign is reported and left alone. Doing it twice does no harm.
+ * Every site of every payload must hold what the table says: the bytes of the topmost switched payload that
+ * has the site, else the original ones. Where it holds something else that usplice can have written there
+ * (another payload's bytes, the original ones, a write cut off at a page boundary), it is written anew, with
+ * all threads stopped and none inside the bytes. Anything foreign is reported and left alone. Doing it twice
+ * does no harm.
  */
 #include "process/recover.h"
 
@@ -60,12 +61,15 @@ static struct usp_error *look_at_site(struct host *host, const struct record *re
 	struct poke_site *to = &wrong->v[wrong->n];
 	bool known = explains(host, site, site->original, desired, to);
 	for (int i = 0; i < REGISTRY_PAYLOADS_MAX && !known; i++)
-		for (size_t k = 0; registry->records[i] && k < registry->records[i]->n_functions && !known; k++)
+		for (size_t k = 0; registry->records[i] && k < registry->records[i]->n_functions && !known;
+		     k++)
 			if (registry->records[i]->functions[k].site == site->site)
-				known = explains(host, site, registry->records[i]->functions[k].patched, desired, to);
+				known = explains(host, site, registry->records[i]->functions[k].patched,
+						 desired, to);
 	if (!known)
 		return usp_errorf(USP_MISMATCH,
-				  "the bytes of %s at 0x%lx (payload %s) are neither the original ones nor usplice's: somebody else wrote there, so nothing was changed",
+				  "the bytes of %s at 0x%lx (payload %s) are neither the original ones nor "
+				  "usplice's: somebody else wrote there, so nothing was changed",
 				  site->name, site->site, record->name);
 	wrong->ranges[wrong->n++] = (struct host_range){site->site + 1, site->site + site->site_length};
 	return NULL;
@@ -141,7 +145,8 @@ static struct usp_error *put_right(struct session *session)
 		error = try_to_write(host, &wrong, &again);
 		if (!error && again && now_ns() > session->deadline_ns)
 			error = usp_errorf(USP_NOT_QUIESCENT,
-					   "an interrupted action could not be ended: thread %d (%s) stays inside the bytes to be written\n%s",
+					   "an interrupted action could not be ended: thread %d (%s) stays "
+					   "inside the bytes to be written\n%s",
 					   host->blocker.tid, host->blocker.name,
 					   host->blocker.where ? host->blocker.where : "");
 		if (!error && again)
@@ -176,6 +181,7 @@ struct usp_error *recover(struct session *session, bool *recovered)
 		error = upload_recover(session, NULL);
 	if (error)
 		return usp_error_prefix(error, "an earlier usplice was killed in the middle of an action");
-	session_log(session, USP_LOG_INFO, "usplice", "an action that a killed usplice left unfinished was finished or undone");
+	session_log(session, USP_LOG_INFO, "usplice",
+		    "an action that a killed usplice left unfinished was finished or undone");
 	return NULL;
 }

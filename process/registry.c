@@ -29,7 +29,8 @@ static uint64_t table_address(const struct registry *registry, uint64_t which)
 static struct usp_error *damaged(const char *what)
 {
 	return usp_errorf(USP_FAILED,
-			  "the usplice registry in the target is damaged (%s); nothing was changed. Restart the program to be rid of it",
+			  "the usplice registry in the target is damaged (%s); nothing was changed. Restart "
+			  "the program to be rid of it",
 			  what);
 }
 
@@ -47,7 +48,8 @@ static struct usp_error *check_entry(const struct registry_entry *entry)
 	    entry->record_size > entry->size - (entry->record - entry->base))
 		return damaged("an entry's addresses");
 	if ((entry->state != USP_STATE_CHECKED && entry->state != USP_STATE_APPLIED) ||
-	    (entry->state == USP_STATE_APPLIED) != (entry->position != 0) || entry->position > REGISTRY_PAYLOADS_MAX)
+	    (entry->state == USP_STATE_APPLIED) != (entry->position != 0) ||
+	    entry->position > REGISTRY_PAYLOADS_MAX)
 		return damaged("an entry's state");
 	return NULL;
 }
@@ -60,7 +62,8 @@ static struct usp_error *read_record(const struct target *target, const struct r
 		return &usp_error_no_memory;
 	int r = target_read(target, entry->record, bytes, entry->record_size);
 	if (r < 0)
-		return usp_error_errno(USP_FAILED, -r, "cannot read a payload's record at 0x%lx", entry->record);
+		return usp_error_errno(USP_FAILED, -r, "cannot read a payload's record at 0x%lx",
+				       entry->record);
 	struct usp_error *error = record_unpack(bytes, entry->record_size, ret);
 	if (error)
 		return error;
@@ -90,7 +93,8 @@ static struct usp_error *read_contents(const struct target *target, struct regis
 	struct registry_header *header = &registry->header;
 	int r = target_read(target, registry->address, header, sizeof(*header));
 	if (r < 0)
-		return usp_error_errno(USP_FAILED, -r, "cannot read the usplice registry at 0x%lx", registry->address);
+		return usp_error_errno(USP_FAILED, -r, "cannot read the usplice registry at 0x%lx",
+				       registry->address);
 	if (!memcmp(header->magic, "\0\0\0\0\0\0\0", 8)) {
 		/* Made by a controller that was killed before it wrote the mark: as good as none. */
 		registry->address = 0;
@@ -100,7 +104,8 @@ static struct usp_error *read_contents(const struct target *target, struct regis
 		return damaged("its mark");
 	if (header->version != REGISTRY_VERSION)
 		return usp_errorf(USP_UNSUPPORTED,
-				  "the registry in the target is of version %u, this usplice knows version %u: use the usplice that made it",
+				  "the registry in the target is of version %u, this usplice knows version "
+				  "%u: use the usplice that made it",
 				  header->version, REGISTRY_VERSION);
 	if (header->size != REGISTRY_SIZE || header->current > 1 || header->in_flight > REGISTRY_UNLOAD)
 		return damaged("its header");
@@ -126,7 +131,8 @@ struct usp_error *registry_read(const struct target *target, const struct maps *
 		return &usp_error_no_memory;
 	for (size_t i = 0; i < maps->n && !registry->address; i++) {
 		const struct mapping *mapping = &maps->v[i];
-		if (!is_registry_mapping(mapping) || mapping->shared || mapping->end - mapping->start < REGISTRY_SIZE)
+		if (!is_registry_mapping(mapping) || mapping->shared ||
+		    mapping->end - mapping->start < REGISTRY_SIZE)
 			continue;
 		registry->address = mapping->start;
 		struct usp_error *error = read_contents(target, registry);
@@ -148,8 +154,8 @@ void registry_destroy(struct registry *registry)
 	free(registry);
 }
 
-static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b, uint64_t c,
-			      uint64_t d, uint64_t e, uint64_t f, int64_t *result)
+static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b,
+			      uint64_t c, uint64_t d, uint64_t e, uint64_t f, int64_t *result)
 {
 	const uint64_t args[6] = {a, b, c, d, e, f};
 	struct usp_error *error = remote_syscall(remote, number, args, result);
@@ -179,14 +185,15 @@ static struct usp_error *close_leftovers(const struct target *target, struct rem
 		if (strcmp(link, REGISTRY_MAPPING " (deleted)") && strcmp(link, REGISTRY_MAPPING))
 			continue;
 		int64_t result;
-		error = call(remote, "close", SYS_close, strtoul(entry->d_name, NULL, 10), 0, 0, 0, 0, 0, &result);
+		error = call(remote, "close", SYS_close, strtoul(entry->d_name, NULL, 10), 0, 0, 0, 0, 0,
+			     &result);
 	}
 	closedir(dir);
 	return error;
 }
 
-struct usp_error *registry_create(const struct target *target, struct remote *remote, const struct remote_area *area,
-				  struct registry *registry)
+struct usp_error *registry_create(const struct target *target, struct remote *remote,
+				  const struct remote_area *area, struct registry *registry)
 {
 	int64_t fd, address, result;
 	struct usp_error *error = close_leftovers(target, remote);
@@ -195,13 +202,16 @@ struct usp_error *registry_create(const struct target *target, struct remote *re
 	int r = remote_write(target, area->stack, REGISTRY_NAME, sizeof(REGISTRY_NAME));
 	if (r < 0)
 		return usp_error_errno(USP_FAILED, -r, "cannot write to usplice's own memory in the target");
-	error = call(remote, "memfd_create", SYS_memfd_create, area->stack, 1 /* MFD_CLOEXEC */, 0, 0, 0, 0, &fd);
+	error = call(remote, "memfd_create", SYS_memfd_create, area->stack, 1 /* MFD_CLOEXEC */, 0, 0, 0, 0,
+		     &fd);
 	if (error)
 		return error;
 	error = call(remote, "ftruncate", SYS_ftruncate, (uint64_t)fd, REGISTRY_SIZE, 0, 0, 0, 0, &result);
 	if (!error)
-		error = call(remote, "mmap", SYS_mmap, 0, REGISTRY_SIZE, PROT_READ, MAP_PRIVATE, (uint64_t)fd, 0, &address);
-	struct usp_error *close_error = call(remote, "close", SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0, &result);
+		error = call(remote, "mmap", SYS_mmap, 0, REGISTRY_SIZE, PROT_READ, MAP_PRIVATE, (uint64_t)fd,
+			     0, &address);
+	struct usp_error *close_error =
+		call(remote, "close", SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0, &result);
 	if (error || close_error) {
 		if (error)
 			usp_error_destroy(close_error);
@@ -224,7 +234,8 @@ struct usp_error *registry_create(const struct target *target, struct remote *re
 
 struct usp_error *registry_stage(const struct target *target, const struct registry *registry)
 {
-	int r = remote_write(target, table_address(registry, !registry->header.current), registry->entries, TABLE_SIZE);
+	int r = remote_write(target, table_address(registry, !registry->header.current), registry->entries,
+			     TABLE_SIZE);
 	return r < 0 ? usp_error_errno(USP_FAILED, -r, "cannot write the registry's table") : NULL;
 }
 
@@ -238,8 +249,8 @@ int registry_flip(const struct target *target, struct registry *registry)
 	/* For readers without the lock; a controller that dies right here only spares them a second look. */
 	registry->header.current = current;
 	registry->header.generation = generation;
-	return remote_write(target, registry->address + offsetof(struct registry_header, generation), &generation,
-			    sizeof(generation));
+	return remote_write(target, registry->address + offsetof(struct registry_header, generation),
+			    &generation, sizeof(generation));
 }
 
 struct usp_error *registry_commit(const struct target *target, struct registry *registry)
@@ -263,8 +274,8 @@ struct usp_error *registry_set_in_flight(const struct target *target, struct reg
 	return NULL;
 }
 
-struct usp_error *registry_set_pending(const struct target *target, struct registry *registry, uint64_t address,
-				       uint64_t size)
+struct usp_error *registry_set_pending(const struct target *target, struct registry *registry,
+				       uint64_t address, uint64_t size)
 {
 	uint64_t words[2] = {address, size};
 	_Static_assert(offsetof(struct registry_header, pending_size) ==

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The registry: usplice's state, living in the target as a private mapping of a memfd named "usplice" (so it shows in the
- * maps by name, is inherited over fork and gone with the process). It holds a header and two tables of payloads, of
- * which one counts: a change is written into the other, and then one word, `current`, is flipped. That word is the
- * commit point of every action. Texts are made to agree with the table that counts, never the other way round, so
- * recovery is: compute what the sites should hold, and write it.
+ * The registry: usplice's state, living in the target as a private mapping of a memfd named "usplice" (so it
+ * shows in the maps by name, is inherited over fork and gone with the process). It holds a header and two
+ * tables of payloads, of which one counts: a change is written into the other, and then one word, `current`,
+ * is flipped. That word is the commit point of every action. Texts are made to agree with the table that
+ * counts, never the other way round, so recovery is: compute what the sites should hold, and write it.
  *
  * What is read from the target is hostile; a damaged registry is reported and left alone.
  */
@@ -15,7 +15,7 @@
 #include "process/record.h"
 #include "process/remote.h"
 
-#define REGISTRY_NAME         "usplice"
+#define REGISTRY_NAME	      "usplice"
 #define REGISTRY_MAPPING      "/memfd:" REGISTRY_NAME
 #define REGISTRY_PAYLOADS_MAX 256
 #define REGISTRY_VERSION      1
@@ -29,20 +29,20 @@ enum registry_action { /* what in_flight and last_action hold */
 	REGISTRY_UNLOAD,
 };
 
-struct registry_entry { /* 128 bytes in the target */
-	uint64_t record;      /* address; 0: free */
+struct registry_entry {	 /* 128 bytes in the target */
+	uint64_t record; /* address; 0: free */
 	uint64_t record_size;
 	uint64_t base, size;  /* the whole mapping: image and record */
-	uint32_t state;       /* enum usp_state */
+	uint32_t state;	      /* enum usp_state */
 	uint32_t position;    /* in the stack, from 1; 0: not applied */
 	uint32_t last_action; /* enum registry_action */
 	uint32_t last_result; /* enum usp_code */
 	uint32_t applied_once;
-	uint32_t switched;      /* applied, and its sites stand (an apply hook may have switched none) */
-	uint32_t entered;       /* a thread may have been inside its code */
-	uint32_t unwind;        /* enum usp_unwind */
+	uint32_t switched;	/* applied, and its sites stand (an apply hook may have switched none) */
+	uint32_t entered;	/* a thread may have been inside its code */
+	uint32_t unwind;	/* enum usp_unwind */
 	uint64_t unwind_object; /* libgcc's object, in the image's mapping; 0: none */
-	uint64_t order;         /* of upload */
+	uint64_t order;		/* of upload */
 	uint8_t reserved[48];
 };
 
@@ -53,7 +53,7 @@ struct registry_header { /* at the mapping's start */
 	uint64_t generation; /* of the tables: +1 a change */
 	struct remote_area area;
 	/* What is under way, so that whoever comes next can finish or undo it. */
-	uint64_t in_flight;            /* enum registry_action */
+	uint64_t in_flight;		/* enum registry_action */
 	uint64_t pending, pending_size; /* a mapping that is being made, or taken away */
 };
 
@@ -61,7 +61,7 @@ struct registry {
 	uint64_t address; /* 0: the target has none */
 	struct registry_header header;
 	struct registry_entry entries[REGISTRY_PAYLOADS_MAX]; /* of the table that counts */
-	struct record *records[REGISTRY_PAYLOADS_MAX];        /* parsed; NULL: free entry */
+	struct record *records[REGISTRY_PAYLOADS_MAX];	      /* parsed; NULL: free entry */
 };
 
 /* Finds and reads it. No registry is no error: address is 0. */
@@ -69,11 +69,13 @@ _must_check_ struct usp_error *registry_read(const struct target *target, const 
 					     struct registry **ret);
 void registry_destroy(struct registry *registry); /* the controller's copy; NULL is fine */
 
-/* Makes one, with the remote area noted in it. Descriptors that a killed controller left in the target are closed. */
+/* Makes one, with the remote area noted in it. Descriptors that a killed controller left in the target are
+ * closed. */
 _must_check_ struct usp_error *registry_create(const struct target *target, struct remote *remote,
 					       const struct remote_area *area, struct registry *registry);
 
-/* Writes registry->entries as the new table and makes it count. The commit point: done or not done, nothing between. */
+/* Writes registry->entries as the new table and makes it count. The commit point: done or not done, nothing
+ * between. */
 _must_check_ struct usp_error *registry_commit(const struct target *target, struct registry *registry);
 /* The same in two steps, for the middle of a switch: everything but the word, then the word. */
 _must_check_ struct usp_error *registry_stage(const struct target *target, const struct registry *registry);

@@ -7,13 +7,16 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "process/remote_borrow.h"
 #include "process/remote_hole.h"
 
-#define STOP_NS	  100000000ull	/* for one candidate to stop */
-#define CHOOSE_NS 5000000000ull /* for all of them */
-#define HOLES_MAX 64		/* modules that are looked at */
+#define STOP_NS	       100000000ull  /* for one candidate to stop */
+#define ROUNDS	       3	     /* over all candidates, when everybody stopped but none could be had */
+#define ROUND_PAUSE_NS 5000000	     /* between two of them */
+#define CHOOSE_NS      5000000000ull /* for all of them */
+#define HOLES_MAX      64	     /* modules that are looked at */
 
 /* Finds a slot for the thread: in the area, or in a hole while there is no area. */
 static struct usp_error *find_slot(struct remote *remote, const struct maps *maps)
@@ -268,19 +271,23 @@ static struct usp_error *choose_stopped(struct threads *threads, const struct ma
 	return none(threads->target, tid, why, code);
 }
 
-/* One of the target's, stopped for this. */
-static struct usp_error *choose_running(const struct target *target, const struct maps *maps,
-					const struct remote_area *area, remote_accept accept, void *context,
-					struct remote **ret)
+struct choice {		 /* how a round over the candidates went */
+	const char *why; /* why the last one that was looked at could not be had */
+	enum usp_code code;
+	pid_t tid;
+	struct usp_error *late; /* somebody did not stop in time: what was said of it */
+};
+
+/* Stops each candidate in turn until one can be had. An error is about the target. */
+static struct usp_error *choose_round(const struct target *target, const struct maps *maps,
+				      const struct remote_area *area, remote_accept accept, void *context,
+				      uint64_t deadline, struct choice *choice, struct remote **ret)
 {
 	_cleanup_free_ pid_t *tids = NULL;
 	size_t n;
-	const char *why = NULL, *w;
-	enum usp_code code = USP_NOT_QUIESCENT, c;
-	pid_t tid = 0;
-	uint64_t deadline = remote_now_ns() + CHOOSE_NS;
-	struct usp_error *error = remote_candidates(target, &tids, &n), *last = NULL;
-	*ret = NULL;
+	const char *why = NULL;
+	enum usp_code code = USP_NOT_QUIESCENT;
+	struct usp_error *error = remote_candidates(target, &tids, &n);
 	for (size_t i = 0; !error && i < n && remote_now_ns() < deadline; i++) {
 		struct threads *one = NULL;
 		error = threads_seize_one(target, tids[i], &one);
@@ -291,33 +298,58 @@ static struct usp_error *choose_running(const struct target *target, const struc
 			continue;
 		}
 		if (error)
-			break;
+			return error;
 		error = threads_stop(one, remote_now_ns() + STOP_NS);
 		if (error &&
 		    (error->code == USP_NOT_QUIESCENT || (error->code == USP_GONE && target_alive(target)))) {
-			usp_error_destroy(last);
-			last = error;
+			usp_error_destroy(choice->late);
+			choice->late = error;
 			error = NULL;
 			threads_detach(one);
 			continue;
 		}
 		if (!error && one->n)
-			error = try_thread(one, true, &one->v[0], maps, area, accept, context, ret, &w, &c);
-		if (!error && *ret) {
-			usp_error_destroy(last);
+			error = try_thread(one, true, &one->v[0], maps, area, accept, context, ret, &why,
+					   &code);
+		if (!error && *ret)
 			return NULL;
-		}
 		threads_detach(one);
-		if (code != USP_PERMISSION) { /* the reason that somebody can do something about */
-			code = c;
-			why = w;
-			tid = tids[i];
+		if (choice->code != USP_PERMISSION) { /* the reason that somebody can do something about */
+			choice->code = code;
+			choice->why = why;
+			choice->tid = tids[i];
 		}
 	}
-	if (!error && !why && last)
-		return last;
-	usp_error_destroy(last);
-	return error ? error : none(target, tid, why, code);
+	return error;
+}
+
+/*
+ * One of the target's, stopped for this. On a busy machine a thread may not get a CPU to stop on in time, so
+ * as long as that happens everybody is asked again; where all stopped, a few rounds tell whether what they
+ * were in the middle of was passing.
+ */
+static struct usp_error *choose_running(const struct target *target, const struct maps *maps,
+					const struct remote_area *area, remote_accept accept, void *context,
+					struct remote **ret)
+{
+	struct choice choice = {.code = USP_NOT_QUIESCENT};
+	struct usp_error *error = NULL;
+	uint64_t deadline = remote_now_ns() + CHOOSE_NS;
+	*ret = NULL;
+	for (unsigned round = 0; round < ROUNDS || (choice.late && remote_now_ns() < deadline); round++) {
+		usp_error_destroy(choice.late);
+		choice.late = NULL;
+		if (round)
+			nanosleep(&(struct timespec){.tv_nsec = ROUND_PAUSE_NS}, NULL);
+		error = choose_round(target, maps, area, accept, context, deadline, &choice, ret);
+		if (error || *ret || choice.code == USP_PERMISSION)
+			break;
+	}
+	if (error || *ret || choice.why) {
+		usp_error_destroy(choice.late);
+		return error || *ret ? error : none(target, choice.tid, choice.why, choice.code);
+	}
+	return choice.late ? choice.late : none(target, 0, NULL, choice.code);
 }
 
 struct usp_error *remote_open(const struct target *target, const struct maps *maps, struct threads *threads,

@@ -18,10 +18,13 @@ uint64_t now_ns(void)
 static struct usp_error *take_options(struct session *session, const struct usp_options *options)
 {
 	if (options) {
-		/* A caller built against an older header has a shorter structure: what it lacks is default. */
+		/* A caller built against an older header has a shorter structure: what it lacks is default.
+		 */
 		if (options->size < offsetof(struct usp_options, log) || options->size > 4096)
-			return usp_errorf(USP_USAGE, "struct usp_options has size %zu: set it to sizeof(struct usp_options)",
-					  options->size);
+			return usp_errorf(
+				USP_USAGE,
+				"struct usp_options has size %zu: set it to sizeof(struct usp_options)",
+				options->size);
 		size_t size = options->size < sizeof(*options) ? options->size : sizeof(*options);
 		memcpy(&session->options, options, size);
 	}
@@ -31,9 +34,11 @@ static struct usp_error *take_options(struct session *session, const struct usp_
 	if (!o->try_ms)
 		o->try_ms = USP_TRY_DEFAULT_MS;
 	if (o->timeout_ms > USP_TIMEOUT_MAX_MS)
-		return usp_errorf(USP_USAGE, "a timeout of %u ms is too long: %u at most", o->timeout_ms, USP_TIMEOUT_MAX_MS);
+		return usp_errorf(USP_USAGE, "a timeout of %u ms is too long: %u at most", o->timeout_ms,
+				  USP_TIMEOUT_MAX_MS);
 	if (o->try_ms < USP_TRY_MIN_MS || o->try_ms > USP_TRY_MAX_MS)
-		return usp_errorf(USP_USAGE, "a try of %u ms: %u to %u are allowed", o->try_ms, USP_TRY_MIN_MS, USP_TRY_MAX_MS);
+		return usp_errorf(USP_USAGE, "a try of %u ms: %u to %u are allowed", o->try_ms,
+				  USP_TRY_MIN_MS, USP_TRY_MAX_MS);
 	return NULL;
 }
 
@@ -93,10 +98,11 @@ void session_close(struct session *session)
 
 struct usp_error *session_reason(const struct target *target, struct usp_error *error)
 {
-	if (!error || error->code == USP_GONE || target_alive(target))
+	if (!error || error->code == USP_GONE || (target_alive(target) && !target_executed(target)))
 		return error;
 	usp_error_destroy(error);
-	return usp_errorf(USP_GONE, "process %d (%s) exited meanwhile", target->pid, target->name);
+	return usp_errorf(USP_GONE, "process %d (%s) %s meanwhile", target->pid, target->name,
+			  target_alive(target) ? "executed another program" : "exited");
 }
 
 struct usp_error *session_refresh_maps(struct session *session)
@@ -119,7 +125,8 @@ struct usp_error *session_need_registry(struct session *session, struct remote *
 	return error ? error : session_refresh_maps(session);
 }
 
-void session_log(const struct session *session, enum usp_log_level level, const char *payload, const char *format, ...)
+void session_log(const struct session *session, enum usp_log_level level, const char *payload,
+		 const char *format, ...)
 {
 	if (!session->options.log)
 		return;

@@ -177,6 +177,17 @@ static void look_for_seccomp(struct target *target)
 	closedir(dir);
 }
 
+#define AUXV_EMPTY 16 /* bytes: the end mark alone */
+
+/* The auxiliary vector, as much as fits; 0 when it cannot be read. Every exec makes a new one, at random
+ * addresses. */
+static size_t read_auxv(const struct target *target, uint8_t *auxv, size_t size)
+{
+	_cleanup_close_ int fd = target_openat(target, O_RDONLY, "auxv");
+	ssize_t n = fd < 0 ? -1 : read(fd, auxv, size);
+	return n > 0 ? (size_t)n : 0;
+}
+
 static struct usp_error *open_process(struct target *target)
 {
 	if (target->pid <= 0)
@@ -196,6 +207,8 @@ static struct usp_error *open_process(struct target *target)
 		error = check_program(target);
 	if (error)
 		return error;
+	/* Before the memory: an exec in between then shows. */
+	target->auxv_size = read_auxv(target, target->auxv, sizeof(target->auxv));
 	target->memfd = openat(target->procfd, "mem", O_RDWR | O_CLOEXEC);
 	if (target->memfd < 0)
 		return no_rights(target, errno, "the memory");
@@ -270,6 +283,15 @@ void target_unlock(struct target *target)
 }
 
 /* ---- looking ---- */
+
+bool target_executed(const struct target *target)
+{
+	uint8_t auxv[sizeof(target->auxv)];
+	size_t size = read_auxv(target, auxv, sizeof(auxv));
+	/* One that is empty belongs to an exec under way. */
+	return size &&
+	       (size != target->auxv_size || size <= AUXV_EMPTY || memcmp(auxv, target->auxv, size) != 0);
+}
 
 bool target_alive(const struct target *target)
 {

@@ -18,10 +18,12 @@ struct target {
 	char name[16];	     /* comm, made printable */
 	uint64_t start_time; /* stat field 22, clock ticks since boot: tells a reused pid apart */
 	int pidfd;
-	int procfd;   /* /proc/PID; when the leader has exited, /proc/PID/task/TID of a thread that lives */
-	int taskfd;   /* /proc/PID/task */
-	int memfd;    /* /proc/PID/mem, read and write */
-	int lockfd;   /* -1, or /proc/PID with an flock: this controller is the only one that acts */
+	int procfd; /* /proc/PID; when the leader has exited, /proc/PID/task/TID of a thread that lives */
+	int taskfd; /* /proc/PID/task */
+	int memfd;  /* /proc/PID/mem, read and write */
+	int lockfd; /* -1, or /proc/PID with an flock: this controller is the only one that acts */
+	uint8_t auxv[512]; /* the auxiliary vector: another one means that another program was executed */
+	size_t auxv_size;
 	bool seccomp; /* some thread has a filter or strict mode: remote system calls need
 			 PTRACE_O_SUSPEND_SECCOMP */
 };
@@ -45,6 +47,9 @@ void target_unlock(struct target *target);
 /* Whether the process still exists and is the one that was opened (not exited). Exec is seen by start of
  * maps_read. */
 bool target_alive(const struct target *target);
+
+/* Whether it has certainly executed another program since it was opened. */
+bool target_executed(const struct target *target);
 
 /* All of n bytes at address, or -errno (-EFAULT: not mapped, -ESRCH: gone) and buf undefined. */
 _must_check_ int target_read(const struct target *target, uint64_t address, void *buf, size_t n);

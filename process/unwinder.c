@@ -28,21 +28,22 @@ static bool find_entry(const struct session *session, const char *name, uint64_t
 enum usp_unwind unwinder_look(const struct session *session)
 {
 	uint64_t in, out;
-	return find_entry(session, "__register_frame_info", &in) && find_entry(session, "__deregister_frame_info", &out) ?
-		       USP_UNWIND_REGISTERED :
-		       USP_UNWIND_NO_UNWINDER;
+	return find_entry(session, "__register_frame_info", &in) &&
+			       find_entry(session, "__deregister_frame_info", &out)
+		       ? USP_UNWIND_REGISTERED
+		       : USP_UNWIND_NO_UNWINDER;
 }
 
-static struct usp_error *call_unwinder(struct session *session, uint64_t function, uint64_t eh_frame, uint64_t object,
-				       uint64_t *result)
+static struct usp_error *call_unwinder(struct session *session, uint64_t function, uint64_t eh_frame,
+				       uint64_t object, uint64_t *result)
 {
 	struct callable *callable;
 	struct usp_error *error = callable_create(session, &callable);
 	if (error)
 		return error;
 	struct remote *remote = NULL;
-	error = remote_open(session->target, &session->maps, NULL, &session->registry->header.area, callable_accept,
-			    callable, &remote);
+	error = remote_open(session->target, &session->maps, NULL, &session->registry->header.area,
+			    callable_accept, callable, &remote);
 	if (!error) {
 		const uint64_t args[6] = {eh_frame, object};
 		error = remote_call(remote, function, args, 0, now_ns() + CALL_TIME_NS, result);
@@ -78,7 +79,8 @@ struct usp_error *unwinder_deregister(struct session *session, uint64_t eh_frame
 {
 	uint64_t function, result;
 	if (!find_entry(session, "__deregister_frame_info", &function))
-		return usp_errorf(USP_UNSUPPORTED, "the target's libgcc_s that was told about the payload is gone");
+		return usp_errorf(USP_UNSUPPORTED,
+				  "the target's libgcc_s that was told about the payload is gone");
 	return usp_error_prefix(call_unwinder(session, function, eh_frame, 0, &result),
 				"taking the payload out of the target's unwinder");
 }

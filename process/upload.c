@@ -4,7 +4,8 @@
  *   1. the plan fits; a place near the module is chosen
  *   2. one thread is borrowed; registry and area are made if this is the first payload
  *   3. `pending` in the registry names the place
- *   4. the place is mapped (r-x), then its data part made rw- and its read-only part r--: never writable and executable
+ *   4. the place is mapped (r-x), then its data part made rw- and its read-only part r--: never writable and
+ * executable
  *   5. image and record are written
  *   6. the table with the new entry counts (commit)
  *   7. `pending` is cleared; the thread goes on
@@ -56,20 +57,23 @@ static struct usp_error *fill_functions(const struct plan *plan, const struct pa
 		};
 		memcpy(to->original, fit->original, sizeof(to->original));
 		if (from->is_nop) {
-			/* One-byte NOPs: a jump to any of the old instructions still lands on an instruction. */
+			/* One-byte NOPs: a jump to any of the old instructions still lands on an instruction.
+			 */
 			memset(to->patched, 0x90, fit->site_length);
 			continue;
 		}
 		to->new_address = payload_image_address(payload, image, from->replacement);
 		to->new_size = from->replacement_size;
 		if (arch_x86_64.encode_jump(fit->site, to->new_address, to->patched) < 0)
-			return usp_errorf(USP_UNSUPPORTED, "function %s: a jump from 0x%lx to 0x%lx does not reach", fit->name,
+			return usp_errorf(USP_UNSUPPORTED,
+					  "function %s: a jump from 0x%lx to 0x%lx does not reach", fit->name,
 					  fit->site, to->new_address);
 	}
 	return NULL;
 }
 
-static struct usp_error *fill_record(const struct plan *plan, const struct payload_image *image, struct record *record)
+static struct usp_error *fill_record(const struct plan *plan, const struct payload_image *image,
+				     struct record *record)
 {
 	const struct payload *payload = plan->payload;
 	record->name = plan->name;
@@ -123,8 +127,8 @@ static void release_record(struct record *record)
 
 /* ---- the mapping: image, then the unwinder's object, then the record ---- */
 
-static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b, uint64_t c,
-			      uint64_t d, uint64_t e, uint64_t f, int64_t *result)
+static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b,
+			      uint64_t c, uint64_t d, uint64_t e, uint64_t f, int64_t *result)
 {
 	const uint64_t args[6] = {a, b, c, d, e, f};
 	struct usp_error *error = remote_syscall(remote, number, args, result);
@@ -142,21 +146,23 @@ static struct usp_error *unmap(struct remote *remote, uint64_t base, uint64_t si
 static struct usp_error *map(struct remote *remote, const struct payload_image *image, uint64_t size)
 {
 	int64_t result;
-	struct usp_error *error = call(remote, "mmap", SYS_mmap, image->base, size, PROT_READ | PROT_EXEC,
-				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0, &result);
+	struct usp_error *error =
+		call(remote, "mmap", SYS_mmap, image->base, size, PROT_READ | PROT_EXEC,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0, &result);
 	if (error)
 		return error;
 	if ((uint64_t)result != image->base) {
 		/* A kernel that does not know MAP_FIXED_NOREPLACE took the address as a hint. */
 		error = unmap(remote, (uint64_t)result, size);
-		return error ? error : usp_errorf(USP_FAILED, "the kernel mapped 0x%lx instead of 0x%lx", (uint64_t)result,
-						  image->base);
+		return error ? error
+			     : usp_errorf(USP_FAILED, "the kernel mapped 0x%lx instead of 0x%lx",
+					  (uint64_t)result, image->base);
 	}
 	for (int i = 0; i < PAYLOAD_SEGMENTS && !error; i++) {
 		const struct payload_segment *segment = &image->segments[i];
 		if (segment->size && segment->prot != (PROT_READ | PROT_EXEC))
-			error = call(remote, "mprotect", SYS_mprotect, image->base + segment->offset, segment->size,
-				     (uint64_t)segment->prot, 0, 0, 0, &result);
+			error = call(remote, "mprotect", SYS_mprotect, image->base + segment->offset,
+				     segment->size, (uint64_t)segment->prot, 0, 0, 0, &result);
 	}
 	if (!error)
 		error = call(remote, "mprotect", SYS_mprotect, image->base + image->size, size - image->size,
@@ -169,7 +175,8 @@ static struct usp_error *write_all(const struct target *target, const struct pay
 {
 	int r = remote_write(target, image->base, image->bytes, image->size);
 	if (r >= 0)
-		r = remote_write(target, image->base + image->size + UNWINDER_OBJECT_SIZE, record, record_size);
+		r = remote_write(target, image->base + image->size + UNWINDER_OBJECT_SIZE, record,
+				 record_size);
 	return r < 0 ? usp_error_errno(USP_FAILED, -r, "cannot write the payload's image") : NULL;
 }
 
@@ -183,8 +190,9 @@ static uint64_t next_order(const struct registry *registry)
 }
 
 /* Steps 3 to 7, with the thread borrowed. */
-static struct usp_error *place(struct session *session, struct remote *remote, const struct payload_image *image,
-			       const uint8_t *record, size_t record_size, int index)
+static struct usp_error *place(struct session *session, struct remote *remote,
+			       const struct payload_image *image, const uint8_t *record, size_t record_size,
+			       int index)
 {
 	struct target *target = session->target;
 	struct registry *registry = session->registry;
@@ -214,7 +222,8 @@ static struct usp_error *place(struct session *session, struct remote *remote, c
 		record_destroy(registry->records[index]);
 		registry->records[index] = NULL;
 		registry->entries[index] = (struct registry_entry){0};
-		/* MAP_FIXED_NOREPLACE may have refused: then nothing of ours is there and upload_recover() sees that. */
+		/* MAP_FIXED_NOREPLACE may have refused: then nothing of ours is there and upload_recover()
+		 * sees that. */
 		struct usp_error *clean = session_refresh_maps(session);
 		if (!clean)
 			clean = upload_recover(session, remote);
@@ -226,7 +235,8 @@ static struct usp_error *place(struct session *session, struct remote *remote, c
 
 /* ---- the whole ---- */
 
-static struct usp_error *check_with_engine(struct session *session, struct record *record, struct module *module)
+static struct usp_error *check_with_engine(struct session *session, struct record *record,
+					   struct module *module)
 {
 	struct host *host;
 	struct usp_error *error = host_create(session, &host);
@@ -338,16 +348,17 @@ struct usp_error *upload(struct session *session, struct plan *plan, int *index)
 /* ---- out again ---- */
 
 /*
- * Whether everything mapped in [base, base + size) is usplice's: anonymous, private, and reaching from the first to the
- * last page without a foreign part. An address that a killed controller never got to map may have become somebody
- * else's: that shows as other bounds or a file.
+ * Whether everything mapped in [base, base + size) is usplice's: anonymous, private, and reaching from the
+ * first to the last page without a foreign part. An address that a killed controller never got to map may
+ * have become somebody else's: that shows as other bounds or a file.
  */
 static bool is_ours(const struct maps *maps, uint64_t base, uint64_t size)
 {
 	uint64_t at = base;
 	while (at < base + size) {
 		const struct mapping *mapping = maps_find(maps, at);
-		if (!mapping || mapping->start != at || mapping->end > base + size || mapping->inode || mapping->shared)
+		if (!mapping || mapping->start != at || mapping->end > base + size || mapping->inode ||
+		    mapping->shared)
 			return false;
 		at = mapping->end;
 	}
@@ -378,14 +389,16 @@ struct usp_error *upload_recover(struct session *session, struct remote *remote)
 	struct registry *registry = session->registry;
 	if (!registry->address || !registry->header.pending)
 		return NULL;
-	/* Killed between the commit and the clearing (upload), or before the commit (unload): it is in use. */
+	/* Killed between the commit and the clearing (upload), or before the commit (unload): it is in use.
+	 */
 	if (is_live(registry, registry->header.pending))
 		return registry_set_pending(session->target, registry, 0, 0);
 	struct usp_error *error;
 	if (remote) {
 		error = unmap_pending(session, remote);
 	} else {
-		error = remote_open(session->target, &session->maps, NULL, &registry->header.area, NULL, NULL, &remote);
+		error = remote_open(session->target, &session->maps, NULL, &registry->header.area, NULL, NULL,
+				    &remote);
 		if (!error)
 			error = unmap_pending(session, remote);
 		struct usp_error *close_error = remote_close(remote);

@@ -22,27 +22,27 @@ extern "C" {
  * What went wrong, coarsely. The values are the exit codes of the `usplice` command and never change meaning.
  */
 enum usp_code {
-	USP_OK = 0,             /* done */
-	USP_FAILED = 1,         /* anything without a code of its own (out of memory, an unexpected errno) */
-	USP_USAGE = 2,          /* the request itself makes no sense */
-	USP_NOT_FOUND = 3,      /* no such process, payload, function or file */
-	USP_EXISTS = 4,         /* name, build-id or symbol is there already */
-	USP_WRONG_STATE = 5,    /* the payload is not in the state that the action starts from */
-	USP_ORDER = 6,          /* not on top of the stack, or what it depends on is not */
-	USP_MISMATCH = 7,       /* the target is not what the payload was made for (build-id, bytes, size) */
-	USP_NOT_QUIESCENT = 8,  /* somebody stayed inside until the deadline; nothing was changed */
-	USP_VETO = 9,           /* a hook said no; nothing was changed */
-	USP_PERMISSION = 10,    /* not enough rights over the target, or another tracer has it */
-	USP_BUSY = 11,          /* another action is in flight */
-	USP_BAD_PAYLOAD = 12,   /* the payload file is malformed or not allowed */
-	USP_GONE = 13,          /* the target exited or executed another program meanwhile */
-	USP_UNSUPPORTED = 14,   /* understood, and not supported; said in the documentation */
-	USP_AMBIGUOUS = 15,     /* more than one match; the message lists them */
+	USP_OK = 0,	       /* done */
+	USP_FAILED = 1,	       /* anything without a code of its own (out of memory, an unexpected errno) */
+	USP_USAGE = 2,	       /* the request itself makes no sense */
+	USP_NOT_FOUND = 3,     /* no such process, payload, function or file */
+	USP_EXISTS = 4,	       /* name, build-id or symbol is there already */
+	USP_WRONG_STATE = 5,   /* the payload is not in the state that the action starts from */
+	USP_ORDER = 6,	       /* not on top of the stack, or what it depends on is not */
+	USP_MISMATCH = 7,      /* the target is not what the payload was made for (build-id, bytes, size) */
+	USP_NOT_QUIESCENT = 8, /* somebody stayed inside until the deadline; nothing was changed */
+	USP_VETO = 9,	       /* a hook said no; nothing was changed */
+	USP_PERMISSION = 10,   /* not enough rights over the target, or another tracer has it */
+	USP_BUSY = 11,	       /* another action is in flight */
+	USP_BAD_PAYLOAD = 12,  /* the payload file is malformed or not allowed */
+	USP_GONE = 13,	       /* the target exited or executed another program meanwhile */
+	USP_UNSUPPORTED = 14,  /* understood, and not supported; said in the documentation */
+	USP_AMBIGUOUS = 15,    /* more than one match; the message lists them */
 };
 
 struct usp_error {
 	enum usp_code code;
-	int errno_value;  /* the errno behind it, 0 if none */
+	int errno_value;     /* the errno behind it, 0 if none */
 	const char *message; /* UTF-8, no newline at the end: what, where, what to do about it */
 };
 

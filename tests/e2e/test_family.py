@@ -107,7 +107,7 @@ def exec_in_the_middle():
     p = value_payload("fix", 2, v)
     codes = []
     while not select.select([v.process.stdout.fileno()], [], [], 0)[0]:
-        codes.append(on(v, "load", p, code=(OK, GONE, NOT_QUIESCENT)).code)
+        codes.append(on(v, "load", p, code=(OK, GONE, EXISTS, NOT_QUIESCENT)).code)
     equal(v.line(), "ready")
     check(GONE in codes or len(codes) < 3, "never was there an exec in the middle of %d loads" % len(codes))
     check(v.ask("value") in "12", "value")

@@ -134,9 +134,9 @@ def nginx_master_and_workers():
     load.join(PATIENCE)
     equal(load.failed, [], "failed requests of %d" % load.served)
     equal(load.answers, {original, "Thu, 01 Jan 1970 00:00:42 GMT"}, "answers seen")
-    before[server.pid].same_as(Text(server.pid))
-    for pid in new:
-        before[server.pid].same_as(Text(pid))
+    # nginx itself loads more libraries (for getpwnam) when it reads its configuration again.
+    for pid in [server.pid] + new:
+        before[server.pid].same_as(Text(pid), may_load=True)
 
 
 @case

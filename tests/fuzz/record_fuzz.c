@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzing what is read of the registry in a target's memory: a payload's record. What is accepted must pack to bytes that
- * are accepted again and say the same.
+ * Fuzzing what is read of the registry in a target's memory: a payload's record. What is accepted must pack
+ * to bytes that are accepted again and say the same.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /*
  * One thread in each system call that a mere stop ends with EINTR, or might. None may ever return: "check"
  * says which did
- * ("-" for none). Signals: "poke" sends SIGUSR1 (with a handler) to the thread in epoll_wait, which then must
+ * ("-" for none). Signals: "poke" sends SIGUSR1 (with a handler) to a thread in epoll_pwait, which then must
  * see EINTR: "poked N" says how often it did.
  */
 #define _GNU_SOURCE
@@ -100,13 +100,17 @@ static void on_usr1(int signal_number)
 	(void)signal_number;
 }
 
-/* Its signals have a handler: only those end its wait. */
+/* Its signals have a handler, and come only while it waits: each ends one wait, and nothing else does. */
 static void *in_poked(void *unused)
 {
+	sigset_t usr1;
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
 	pthread_setname_np(pthread_self(), "poked");
 	atomic_fetch_add(&n_inside, 1);
 	for (;;) {
-		int r = epoll_wait(poked_epoll_fd, &event, 1, LONG * 1000);
+		int r = epoll_pwait(poked_epoll_fd, &event, 1, LONG * 1000, &blocked);
 		if (r != -1 || errno != EINTR)
 			atomic_store(&returned, "poked");
 		atomic_fetch_add(&n_poked, 1);

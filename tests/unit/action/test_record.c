@@ -15,20 +15,50 @@
 
 static struct range ranges[3] = {{0x1000, 0x1100}, {0x5000, 0x5010}, {0x2000, 0x2040}};
 static struct record_function functions[2] = {
-	{.name = "serve", .file = "a.c", .old_address = 0x1000, .old_size = 0x100, .new_address = 0x9000, .new_size = 64,
-	 .site = 0x1004, .site_length = 5, .original = {1, 2, 3, 4, 5}, .patched = {0xe9, 6, 7, 8, 9}, .ranges = ranges,
+	{.name = "serve",
+	 .file = "a.c",
+	 .old_address = 0x1000,
+	 .old_size = 0x100,
+	 .new_address = 0x9000,
+	 .new_size = 64,
+	 .site = 0x1004,
+	 .site_length = 5,
+	 .original = {1, 2, 3, 4, 5},
+	 .patched = {0xe9, 6, 7, 8, 9},
+	 .ranges = ranges,
 	 .n_ranges = 2},
-	{.name = "log", .old_address = 0x2000, .old_size = 0x40, .site = 0x2010, .site_length = 31, .ranges = ranges + 2,
+	{.name = "log",
+	 .old_address = 0x2000,
+	 .old_size = 0x40,
+	 .site = 0x2010,
+	 .site_length = 31,
+	 .ranges = ranges + 2,
 	 .n_ranges = 1},
 };
 static struct record_hook hooks[2] = {{2, 0x9100}, {3, 0x9200}};
 static const char *symbols[1] = {"fixed_serve"};
 static struct record_code code[1] = {{"helping", 0x9040, 16}};
 static const struct record sample = {
-	.name = "fix", .description = "CVE-2026-1", .module = "server", .build_id = {1, 2, 3}, .build_id_size = 20,
-	.module_build_id = {4}, .module_build_id_size = 20, .writable_data = true, .image_base = 0x8000, .image_size = 0x3000,
-	.text_start = 0x9000, .text_end = 0x9300, .functions = functions, .n_functions = 2, .hooks = hooks, .n_hooks = 2,
-	.code = code, .n_code = 1, .symbols = symbols, .n_symbols = 1,
+	.name = "fix",
+	.description = "CVE-2026-1",
+	.module = "server",
+	.build_id = {1, 2, 3},
+	.build_id_size = 20,
+	.module_build_id = {4},
+	.module_build_id_size = 20,
+	.writable_data = true,
+	.image_base = 0x8000,
+	.image_size = 0x3000,
+	.text_start = 0x9000,
+	.text_end = 0x9300,
+	.functions = functions,
+	.n_functions = 2,
+	.hooks = hooks,
+	.n_hooks = 2,
+	.code = code,
+	.n_code = 1,
+	.symbols = symbols,
+	.n_symbols = 1,
 };
 
 static uint8_t *pack(size_t *size)
@@ -109,7 +139,8 @@ static void counts_that_do_not_fit_are_refused(void **state)
 	(void)state;
 	size_t size;
 	uint8_t *bytes = pack(&size);
-	for (size_t at = 16; at < 40; at += 4) { /* n_functions, n_ranges, n_hooks, n_symbols, n_code, strings_size */
+	for (size_t at = 16; at < 40;
+	     at += 4) { /* n_functions, n_ranges, n_hooks, n_symbols, n_code, strings_size */
 		uint32_t was, huge = 0xffffffff;
 		memcpy(&was, bytes + at, 4);
 		memcpy(bytes + at, &huge, 4);

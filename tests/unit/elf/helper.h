@@ -14,7 +14,7 @@
 
 struct victim {
 	pid_t pid;
-	int input; /* it lives until this is closed */
+	int input;		       /* it lives until this is closed */
 	struct target *opened, target; /* a copy, which tests may change */
 	struct maps maps;
 	struct modules *modules;
