@@ -126,6 +126,29 @@ def perf_map_names_the_payloads_functions():
 
 
 @case
+def perf_shows_payload_functions_by_name():
+    need("perf")
+    v = Victim("busy", "spin=1")
+    at_end(lambda: os.path.exists("/tmp/perf-%d.map" % v.pid) and os.unlink("/tmp/perf-%d.map" % v.pid))
+    on(v, "load", cc("fix", """
+    #include <usplice/payload.h>
+    static __attribute__((noipa)) int helping(int n) { for (int i = 0; i < 1000000; i++) __asm__ volatile("" : "+r"(n)); return n; }
+    static int fixed(void) { return helping(2); }
+    USPLICE_REPLACE(outer, fixed);
+    """, v))
+
+    def seen():
+        data = tmp("perf.data")
+        r = subprocess.run(["perf", "record", "-q", "-e", "cpu-clock", "-o", data, "-p", str(v.pid), "--", "sleep", "0.2"],
+                           capture_output=True, text=True)
+        check(r.returncode == 0, "perf record: %s" % r.stderr)
+        r = subprocess.run(["perf", "script", "-F", "ip,sym", "-i", data], capture_output=True, text=True)
+        return "helping [usplice fix]" in r.stdout
+
+    until(seen, "perf to name helping()")
+
+
+@case
 def perf_map_does_not_follow_links():
     # The target owns its /tmp: a link there must not make root write elsewhere.
     v = Victim("unwind")
