@@ -55,7 +55,7 @@ asan:
 	@scripts/deps build test
 	@[ -e build-asan/build.ninja ] || \
 		meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug
-	meson test -C build-asan --print-errorlogs --suite unit --num-processes $(JOBS)
+	meson test -C build-asan --print-errorlogs --no-suite e2e --num-processes $(JOBS)
 
 fuzz:
 	@scripts/deps build test

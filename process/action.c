@@ -59,7 +59,7 @@ static void fill_outcome(struct usp_outcome *outcome, const struct host *host,
 	outcome->threads = (uint32_t)host->threads_stopped;
 	outcome->sites = (uint32_t)report->n_sites;
 	outcome->syncs = report->syncs;
-	outcome->stopped_ns = report->stopped_ns;
+	outcome->stopped_ns = host->stopped_ns;
 }
 
 static void tell_after_error(struct session *session, const struct action_report *report)

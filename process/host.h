@@ -45,6 +45,9 @@ struct host {
 	struct threads *threads; /* while stopped */
 	struct remote *remote;	 /* one of them, while stopped and needed */
 	size_t threads_stopped;
+	uint64_t seize_ns;   /* what seizing took in this try: nobody stood still for it, so the try gets it
+				back */
+	uint64_t stopped_ns; /* how long the threads stood still the last time */
 	struct registry_entry *before; /* the table as it was, while an action is in flight */
 
 	struct host_blocker blocker;

@@ -99,17 +99,21 @@ static int op_release(void *context)
 	struct host *host = context;
 	struct usp_error *error = remote_close(host->remote);
 	host->remote = NULL;
+	uint64_t begin_ns = host->threads->stop_begin_ns;
 	threads_detach(host->threads);
 	host->threads = NULL;
+	host->stopped_ns = now_ns() - begin_ns;
 	return keep(host, error, -CORE_EIO);
 }
 
 static int op_stop(void *context, uint64_t deadline_ns)
 {
 	struct host *host = context;
+	uint64_t begin_ns = now_ns();
 	struct usp_error *error = threads_seize(host->session->target, &host->threads);
+	host->seize_ns = now_ns() - begin_ns;
 	if (!error)
-		error = threads_stop(host->threads, deadline_ns);
+		error = threads_stop(host->threads, deadline_ns + host->seize_ns);
 	if (!error) {
 		host->threads_stopped = host->threads->n;
 		return 0;
@@ -175,7 +179,7 @@ static int op_quiescent(void *context, const struct host_range *ranges, size_t n
 			return -ENOMEM;
 		}
 	range_set_seal(&set);
-	int r = look_at_all(host, &set, deadline_ns);
+	int r = look_at_all(host, &set, deadline_ns + host->seize_ns);
 	range_set_deinit(&set);
 	return r;
 }

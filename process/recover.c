@@ -163,14 +163,28 @@ bool recover_needed(const struct registry *registry)
 	return registry->address && (registry->header.in_flight != REGISTRY_NONE || registry->header.pending);
 }
 
+/* Before there was a registry: borrowing a thread once more takes the stub away. */
+static struct usp_error *take_stub_away(struct session *session)
+{
+	struct remote *remote;
+	struct remote_area area = {0};
+	struct usp_error *error =
+		remote_open(session->target, &session->maps, NULL, &area, NULL, NULL, &remote);
+	return error ? error : remote_close(remote);
+}
+
 struct usp_error *recover(struct session *session, bool *recovered)
 {
 	struct registry *registry = session->registry;
-	bool needed = recover_needed(registry);
+	bool stub = !registry->address && remote_left_stub(session->target, &session->maps);
+	bool needed = recover_needed(registry) || stub;
 	if (recovered)
 		*recovered = needed;
 	if (!needed)
 		return NULL;
+	if (stub)
+		return usp_error_prefix(take_stub_away(session),
+					"an earlier usplice was killed in the middle of an action");
 	struct usp_error *error = NULL;
 	if (registry->header.in_flight != REGISTRY_NONE) {
 		error = put_right(session);

@@ -85,6 +85,23 @@ static struct usp_error *sweep_holes(struct remote *remote, const struct maps *m
 	return error;
 }
 
+bool remote_left_stub(const struct target *target, const struct maps *maps)
+{
+	struct remote_hole hole;
+	for (size_t i = 0; i < HOLES_MAX && remote_hole_find(target, maps, i, &hole); i++)
+		for (uint64_t at = hole.start; at < hole.end; at++) {
+			uint8_t bytes[256];
+			size_t n = hole.end - at < sizeof(bytes) ? hole.end - at : sizeof(bytes);
+			if (target_read(target, at, bytes, n) < 0)
+				break;
+			for (size_t k = 0; k < n; k++)
+				if (bytes[k])
+					return true;
+			at += n - 1;
+		}
+	return false;
+}
+
 /* To PTRACE_EVENT_STOP without running an instruction of the program's or the stub's. */
 static struct usp_error *to_event_stop(struct remote *remote)
 {

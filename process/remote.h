@@ -76,6 +76,12 @@ pid_t remote_tid(const struct remote *remote);
 /* Its thread pointer (%fs base). */
 uint64_t remote_thread_pointer(const struct remote *remote);
 
+/*
+ * Whether a controller that was killed at its very first borrowing left a stub in the holes. The next
+ * remote_open() takes it away.
+ */
+bool remote_left_stub(const struct target *target, const struct maps *maps);
+
 /* The area as the mappings show it (it has a name); what is missing is 0. False unless both parts are there.
  */
 bool remote_find_area(const struct maps *maps, struct remote_area *area);

@@ -249,6 +249,8 @@ struct usp_error *threads_seize(const struct target *target, struct threads **re
 	struct usp_error *error = threads_new(target, &threads);
 	if (error)
 		return error;
+	/* A stop follows at once: with many spinning threads it would not be at once without. */
+	threads_hurry(threads);
 	for (unsigned pass = 0; !error && n_new; pass++) {
 		error = threads_seize_pass(threads, &n_new);
 		if (!error)

@@ -108,9 +108,10 @@ static struct usp_error *too_late(const struct threads *threads)
 		snprintf(path, sizeof(path), "%d/wchan", thread->tid);
 		if (proc_line_read(threads->target->taskfd, path, wchan, sizeof(wchan)) < 0 || !*wchan)
 			snprintf(wchan, sizeof(wchan), "?");
-		int w = snprintf(text + length, sizeof(text) - length, "%s%d (%s, state %c, in %s)",
+		bool asleep = strcmp(wchan, "0") != 0; /* what the kernel says of one that runs */
+		int w = snprintf(text + length, sizeof(text) - length, "%s%d (%s, state %c%s%s)",
 				 n > 1 ? ", " : "", thread->tid, stat.state == '?' ? thread->name : stat.name,
-				 stat.state, wchan);
+				 stat.state, asleep ? ", in " : "", asleep ? wchan : "");
 		if (w > 0)
 			length += (size_t)w < sizeof(text) - length ? (size_t)w : sizeof(text) - length - 1;
 	}

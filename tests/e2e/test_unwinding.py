@@ -156,6 +156,8 @@ def perf_map_does_not_follow_links():
     with open(precious, "w") as f:
         f.write("precious\n")
     link = "/tmp/perf-%d.map" % v.pid
+    if os.path.lexists(link):  # of an earlier process with this pid
+        os.unlink(link)
     os.symlink(precious, link)
     at_end(lambda: os.path.lexists(link) and os.unlink(link))
     on(v, "load", cc("fix", THROUGH, v))
