@@ -13,11 +13,12 @@ def rounds(arguments, n, alive_by="calls"):
     v = Victim("busy", *arguments)
     before = Text(v.pid)
     for _ in range(n):
-        on(v, "load", p)
+        # The machine that runs the tests is busy with others: that may take more tries than the default leaves time for.
+        on(v, "load", p, "--timeout", "60s")
         equal(v.ask("value"), "2")
         went_on(v, alive_by)
-        on(v, "revert", "fix")
-        on(v, "unload", "fix")
+        on(v, "revert", "fix", "--timeout", "60s")
+        on(v, "unload", "fix", "--timeout", "60s")
         equal(v.ask("value"), "1")
         went_on(v, alive_by)
     r = v.report()
