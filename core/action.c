@@ -91,16 +91,20 @@ static void settle(struct run *run, int status)
 
 /*
  * The middle of apply, revert and replace, between pre-hooks and post-hooks:
- * 1. intent is kept, while everybody runs; nothing has been written.
- * 2. Quiescent, or nothing happens.
- * 3. perform: quiescent hooks, the switch, commit.
- * 4. States; they follow commit and nothing else.
- * 5. Release, whatever came out.
- * 6. settled: the states are kept, the intent is forgotten.
+ * 1. By gate: what can be done before anybody is kept waiting.
+ * 2. intent is kept, while everybody runs; nothing has been written.
+ * 3. Quiescent, or nothing happens.
+ * 4. perform: quiescent hooks, the switch, commit.
+ * 5. States; they follow commit and nothing else.
+ * 6. Release, whatever came out.
+ * 7. settled: the states are kept, the intent is forgotten.
  */
 static int middle(struct run *run)
 {
-	int r = perform_intent(run);
+	int r = quiesce_open(run);
+	if (r < 0)
+		return r;
+	r = perform_intent(run);
 	if (r == 0)
 		r = quiesce_begin(run);
 	if (r == 0) {
@@ -115,6 +119,7 @@ static int middle(struct run *run)
 		if (released < 0)
 			run_after(run, released, ACTION_HOST, run->payload);
 	}
+	quiesce_close(run);
 	settle(run, r);
 	return r;
 }
@@ -228,13 +233,17 @@ int action_unload(struct engine *engine, struct engine_payload *payload, const s
 		} else {
 			engine->ranges[0] = payload->text;
 			run.n_ranges = 1;
-			r = quiesce_begin(&run);
+			run.intent = (struct action_intent){.action = run.kind, .payload = payload};
+			r = quiesce_open(&run);
 		}
+		if (r == 0)
+			r = quiesce_begin(&run);
 		if (r == 0) {
 			r = quiesce_end(&run);
 			if (r < 0)
 				run_fail(&run, r, ACTION_HOST, payload);
 		}
+		quiesce_close(&run);
 	}
 	if (r == 0)
 		engine_unlink(engine, payload);

@@ -23,7 +23,8 @@
 
 enum action_mode {
 	ACTION_MODE_RENDEZVOUS, /* all cores stopped */
-	ACTION_MODE_GATE,	/* issue 3: -CORE_ENOTSUP */
+	ACTION_MODE_GATE, /* by trap bytes; nobody is stopped who does not call a patched function. Where
+			     hooks need the world still, or the host says so, a rendezvous all the same */
 };
 
 enum action_consistency {
@@ -60,11 +61,13 @@ struct action_report {
 	enum hook_kind hook;
 	size_t hook_index;
 	int hook_result;
-	unsigned tries;	     /* how many times cores were asked to stop */
-	unsigned syncs;	     /* of the switch */
-	size_t n_sites;	     /* of the switch */
-	bool unsynced;	     /* bytes are back, but the sync after that failed */
-	uint64_t stopped_ns; /* how long cores stood still in the last try */
+	enum action_mode mode; /* how it was tried in the end */
+	unsigned tries;	       /* how many times cores were asked to stop, or the gate was up */
+	unsigned syncs;	       /* of the switch */
+	size_t n_sites;	       /* of the switch */
+	bool unsynced;	       /* bytes are back, but the sync after that failed */
+	uint64_t stopped_ns;   /* how long cores stood still in the last try; by gate: the window, from the
+				  first trap byte   until everybody held went on */
 	/*
 	 * The first thing that failed when the outcome was decided already (an unload or post-hook that could
 	 * not be run, release, settled). The outcome stands all the same: an action that has happened returns

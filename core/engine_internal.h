@@ -17,6 +17,8 @@ struct run {
 	struct action_intent intent;   /* its vector is the plan */
 	size_t n_ranges;	       /* in engine->ranges: what must be free */
 	uint64_t stop_began_ns;
+	struct poke poke; /* by gate: of the running try */
+	bool gate_open;
 };
 
 /* engine.c: the one-action flag; list and stack. */
@@ -57,10 +59,21 @@ void hooks_after(struct run *run, struct engine_payload *payload, enum hook_kind
  */
 int hooks_action(struct run *run, struct engine_payload *payload, enum hook_kind kind, bool *did);
 
-/* quiesce.c: 0: all cores stand still and are outside run's ranges; quiesce_end() lets them go. */
+/*
+ * quiesce.c: quiesce_open() once, before the intent. quiesce_begin() 0: no core is inside run's ranges; by
+ * rendezvous all stand still, by gate every site traps. quiesce_end() lets them go. quiesce_close() after all
+ * of it, whatever came out.
+ */
 int quiesce_options(struct run *run, const struct action_options *options);
+int quiesce_open(struct run *run);
 int quiesce_begin(struct run *run);
 int quiesce_end(struct run *run);
+void quiesce_close(struct run *run);
+
+/* gate.c: one try of it, its end, and the switch: the commit first (gate.c says why). */
+int gate_try(struct run *run, uint64_t deadline_ns, enum action_reason *why);
+int gate_let_go(struct run *run);
+int gate_switch(struct run *run);
 
 /* perform.c: the journal's intent; may come twice, see host.h. */
 int perform_intent(struct run *run);

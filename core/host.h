@@ -70,12 +70,35 @@ struct host_ops {
 	int (*release)(void *host);
 
 	/*
-	 * The gated switch (issue 3) plugs in here: the gate of `poke` is up; waits until nobody is inside
-	 * the ranges, holding or passing who hits a trap (poke_find_trap()). NULL: the host has no gate. Not
-	 * called yet: ACTION_MODE_GATE is refused with -CORE_ENOTSUP.
+	 * The gated switch; all five or none (NULL: ACTION_MODE_GATE is refused). Order of an action:
+	 *
+	 *     gate_open, intent, { traps written, sync; drain; traps taken away, sync; let_go; pause }…,
+	 *     traps written, sync; drain, commit, tails, sync, first bytes, sync; let_go, gate_close, settled
+	 *
+	 * gate_open: everything that can be done while nobody is kept waiting; from its return on a trap at a
+	 * site of the intent is served: who hits one stays there until let_go. Chooses intent->trap.
+	 * -CORE_ENOTSUP: this action cannot be had by gate (the sites, or the target): the engine takes the
+	 * rendezvous instead.
+	 */
+	int (*gate_open)(void *host, struct action_intent *intent, const struct host_range *ranges, size_t n);
+	/*
+	 * Every site of poke traps (poke->n may be 0: an unload). 0: no core is inside the ranges, and those
+	 * that were seen outside cannot get in; so whoever hits a trap from here on is held. Until then he is
+	 * passed on into the old code if he must still drain. -CORE_EAGAIN: somebody is still inside, or it
+	 * could not be found out.
 	 */
 	int (*drain)(void *host, const struct poke *poke, const struct host_range *ranges, size_t n,
 		     uint64_t deadline_ns);
+	/*
+	 * Everybody who was held goes on at his site, which holds whole instructions again; or, when
+	 * poke->phase says that a trap may still stand, where commit says.
+	 */
+	int (*let_go)(void *host, const struct poke *poke);
+	/* No trap is, or is on its way, any more (but see let_go): serves no longer. Called once for each
+	 * gate_open that returned 0. */
+	int (*gate_close)(void *host);
+	/* The last commit is taken back: nobody has run on by it. */
+	int (*retract)(void *host, const struct action_intent *intent);
 
 	/*
 	 * Runs hook number `index` of that kind of the payload, in link order. 0: it ran, *result is what it
@@ -90,9 +113,9 @@ struct host_ops {
 	 * NULL, all three: the host has none. intent: keep it before returning 0; no byte of it has been
 	 * written yet. Called with cores running, so this is also the place to get the pages ready. May be
 	 * called a second time for the same action (then with cores stopped): the later one counts. commit:
-	 * the last byte stands; from now on the action is finished, not undone. settled: the engine's states
-	 * are up to date (status 0: the action happened; else nothing has changed); keep the states, forget
-	 * the intent.
+	 * the last byte stands, or (by gate) everybody is drained and none is new yet; from now on the action
+	 * is finished, not undone. settled: the engine's states are up to date (status 0: the action
+	 * happened; else nothing has changed); keep the states, forget the intent.
 	 */
 	int (*intent)(void *host, const struct action_intent *intent);
 	int (*commit)(void *host, const struct action_intent *intent);

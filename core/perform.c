@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens while all cores stand still. Nothing before commit is final: any failure puts every byte back.
+ * What happens when everybody is quiescent. Nothing before commit is final: any failure puts every byte back.
  * Nothing after it is a failure of the action.
  */
 #include "core/errno.h"
@@ -23,6 +23,8 @@ static int switch_and_commit(struct run *run)
 	struct action_report *report = run->report;
 	struct poke poke;
 
+	if (run->options.mode == ACTION_MODE_GATE)
+		return gate_switch(run);
 	int r = poke_init(&poke, ops, run->engine->host, NULL, 0, run->intent.sites, run->intent.n_sites);
 	if (r == 0 && run->intent.n_sites > 0) {
 		r = poke_stopped(&poke);
@@ -45,6 +47,13 @@ static int switch_and_commit(struct run *run)
 		report->text = ACTION_TEXT_MIXED;
 	report->unsynced |= r < 0 && poke.stale;
 	return r;
+}
+
+/* A switch by gate that could not be finished has happened, and stays for recovery to finish. */
+static void done(struct run *run)
+{
+	if (run->report->text != ACTION_TEXT_MIXED)
+		run->report->text = ACTION_TEXT_NEW;
 }
 
 /* Apply and replace. */
@@ -73,7 +82,7 @@ int perform_on(struct run *run)
 			hooks_after(run, payload, HOOK_UNLOAD);
 		return r;
 	}
-	run->report->text = ACTION_TEXT_NEW;
+	done(run);
 	if (run->kind == ACTION_REPLACE)
 		for (struct engine_payload *p = run->engine->top; p; p = p->below)
 			hooks_after(run, p, HOOK_UNLOAD);
@@ -90,7 +99,7 @@ int perform_off(struct run *run)
 		r = switch_and_commit(run);
 	if (r < 0)
 		return r;
-	run->report->text = ACTION_TEXT_NEW;
+	done(run);
 	hooks_after(run, run->payload, HOOK_UNLOAD);
 	return 0;
 }

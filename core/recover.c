@@ -121,6 +121,7 @@ static int recover(struct run *run, bool committed, const struct action_options 
 	int r = quiesce_options(run, options);
 	if (r < 0)
 		return r;
+	run->options.mode = run->report->mode = ACTION_MODE_RENDEZVOUS; /* traps may stand there already */
 	if (!states_fit(run, committed, &settled))
 		return run_fail(run, -CORE_EINVAL, ACTION_MALFORMED, run->payload);
 	if (run->intent.mode == ACTION_MODE_GATE) {

@@ -68,7 +68,7 @@ static int sim_write(void *host, uint64_t address, const void *expected, const v
 	tick(sim);
 	sim->writes++;
 	if (sim->check_stopped) {
-		assert_true(sim->stopped);
+		assert_true(sim->stopped || sim->gate_open);
 		assert_true(sim->has_intent);
 	}
 	bool fail = fails(sim, true);
@@ -157,6 +157,83 @@ static int sim_quiescent(void *host, const struct host_range *ranges, size_t n, 
 	return 0;
 }
 
+static int sim_gate_open(void *host, struct action_intent *intent, const struct host_range *ranges, size_t n)
+{
+	struct sim *sim = host;
+	(void)ranges;
+	(void)n;
+	tick(sim);
+	assert_false(sim->gate_open);
+	assert_false(sim->drained);
+	if (fails(sim, false))
+		return -CORE_EIO;
+	if (sim->open_error)
+		return sim->open_error;
+	sim->opens++;
+	sim->gate_open = true;
+	intent->trap = sim->trap;
+	trace(sim, "( ");
+	return 0;
+}
+
+/* Every site traps and has its old tail; only then it is asked for. */
+static int sim_drain(void *host, const struct poke *poke, const struct host_range *ranges, size_t n,
+		     uint64_t deadline_ns)
+{
+	struct sim *sim = host;
+	tick(sim);
+	assert_true(sim->gate_open);
+	for (size_t i = 0; i < poke->n; i++) {
+		const struct poke_site *site = &poke->sites[i];
+		assert_memory_equal(sim_at(sim, site->address), poke->trap, poke->trap_length);
+		assert_memory_equal(sim_at(sim, site->address) + poke->trap_length,
+				    site->old_bytes + poke->trap_length, site->length - poke->trap_length);
+		assert_ptr_equal(poke_find_trap(poke, site->address), site);
+	}
+	sim->drains++;
+	sim->n_ranges = n < 256 ? n : 256;
+	memcpy(sim->ranges, ranges, sim->n_ranges * sizeof(*ranges));
+	record(sim, SIM_DRAIN, 0, 0);
+	if (fails(sim, false))
+		return -CORE_EIO;
+	if (sim->quiescent_error)
+		return sim->quiescent_error;
+	if (sim->core_looks > 0) {
+		sim->core_looks--;
+		for (size_t i = 0; i < n; i++)
+			if (sim->core >= ranges[i].start && sim->core < ranges[i].end) {
+				sim->now_ns = deadline_ns;
+				return -CORE_EAGAIN;
+			}
+	}
+	sim->drained = true;
+	trace(sim, "| ");
+	return 0;
+}
+
+static int sim_let_go(void *host, const struct poke *poke)
+{
+	struct sim *sim = host;
+	tick(sim);
+	assert_true(sim->gate_open);
+	assert_true(poke->phase != POKE_READY || poke->n == 0 || sim->faulted || !sim->drained);
+	sim->let_goes++;
+	sim->drained = false;
+	trace(sim, "~ ");
+	return fails(sim, false) ? -CORE_EIO : 0;
+}
+
+static int sim_gate_close(void *host)
+{
+	struct sim *sim = host;
+	tick(sim);
+	assert_true(sim->gate_open);
+	sim->gate_open = false;
+	sim->closes++;
+	trace(sim, ") ");
+	return fails(sim, false) ? -CORE_EIO : 0;
+}
+
 static int sim_release(void *host)
 {
 	struct sim *sim = host;
@@ -232,15 +309,35 @@ static int sim_commit(void *host, const struct action_intent *intent)
 	struct sim *sim = host;
 	tick(sim);
 	assert_true(sim->has_intent);
-	assert_true(sim->stopped);
+	assert_true(sim->stopped || sim->drained);
 	assert_int_equal(sim->intent.n_sites, intent->n_sites);
-	for (size_t i = 0; i < intent->n_sites; i++)
-		assert_memory_equal(sim_at(sim, sim->journal[i].address), sim->journal[i].new_bytes,
-				    sim->journal[i].length);
+	for (size_t i = 0; i < intent->n_sites; i++) {
+		const struct poke_site *site = &sim->journal[i];
+		/* By gate nothing is new yet: what a trap means is about to change, for all at once. */
+		if (sim->drained)
+			assert_memory_equal(sim_at(sim, site->address) + 1, site->old_bytes + 1,
+					    site->length - 1u);
+		else
+			assert_memory_equal(sim_at(sim, site->address), site->new_bytes, site->length);
+	}
 	if (fails(sim, false))
 		return -CORE_EIO;
 	sim->commits++;
 	sim->committed = true;
+	return 0;
+}
+
+static int sim_retract(void *host, const struct action_intent *intent)
+{
+	struct sim *sim = host;
+	(void)intent;
+	tick(sim);
+	assert_true(sim->committed);
+	assert_true(sim->drained);
+	if (fails(sim, false))
+		return -CORE_EIO;
+	sim->retracts++;
+	sim->committed = false;
 	return 0;
 }
 
@@ -250,6 +347,7 @@ static int sim_settled(void *host, const struct action_intent *intent, int statu
 	(void)intent;
 	tick(sim);
 	assert_false(sim->stopped);
+	assert_false(sim->gate_open);
 	sim->settled_status = status;
 	if (fails(sim, false))
 		return -CORE_EIO;
@@ -289,6 +387,11 @@ struct sim *sim_create(size_t size)
 		.stop = sim_stop,
 		.quiescent = sim_quiescent,
 		.release = sim_release,
+		.gate_open = sim_gate_open,
+		.drain = sim_drain,
+		.let_go = sim_let_go,
+		.gate_close = sim_gate_close,
+		.retract = sim_retract,
 		.hook = sim_hook,
 		.intent = sim_intent,
 		.commit = sim_commit,

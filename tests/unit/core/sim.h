@@ -53,6 +53,11 @@ struct sim {
 
 	unsigned reads, writes, syncs, stops, releases, pauses;
 	bool stopped;
+	/* By gate: open, nobody gets in (drained); and how gate_open ends if not well. */
+	unsigned opens, closes, drains, let_goes, retracts;
+	bool gate_open, drained;
+	int open_error;
+	size_t trap;
 	unsigned never_stop; /* so many stops time out */
 	int stop_error;	     /* instead of -CORE_ETIMEDOUT */
 	uint64_t core;	     /* somebody is here ... */
@@ -81,7 +86,9 @@ struct sim {
 	enum sim_hook hook_does[HOOK_KINDS];
 	int hook_result[HOOK_KINDS];
 	const struct engine_payload *hook_only; /* the two above count for this payload only; NULL: all */
-	char trace[4096];   /* "name:kind#index " for each hook, "[" stop, "]" release, "!" sync */
+	char trace[4096];   /* "name:kind#index " for each hook, "[" stop, "]" release, "(" gate_open, "|"
+			       drained,
+				"~" let_go, ")" gate_close */
 	const char *symbol; /* the target has it */
 	unsigned logs, logs_without_name;
 	void (*on_stop)(struct sim *sim);

@@ -376,9 +376,6 @@ static void times_are_bounded(void **state)
 	assert_int_equal(action_apply(&w->engine, a, &o, &w->report), -CORE_EBUSY);
 	assert_int_equal(w->sim->now_ns - before, 1000000);
 
-	o = (struct action_options){.mode = ACTION_MODE_GATE};
-	assert_int_equal(action_apply(&w->engine, a, &o, &w->report), -CORE_ENOTSUP);
-	assert_reason(w, BAD_OPTION);
 	o = (struct action_options){.mode = (enum action_mode)7};
 	assert_int_equal(action_apply(&w->engine, a, &o, &w->report), -CORE_EINVAL);
 	o = (struct action_options){.consistency = (enum action_consistency)7};

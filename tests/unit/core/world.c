@@ -31,6 +31,7 @@ void world_destroy(struct world *world)
 {
 	/* True after any test: nobody is left standing, no line without a name, no action in flight. */
 	assert_false(world->sim->stopped);
+	assert_false(world->sim->gate_open);
 	assert_int_equal(world->sim->logs_without_name, 0);
 	assert_int_equal(world->engine.in_flight, 0);
 	sim_destroy(world->sim);
@@ -114,7 +115,7 @@ void world_next_controller(struct world *world)
 	enum action_reason reason;
 
 	memcpy(world->things, world->kept, sizeof(world->things));
-	world->sim->stopped = false;
+	world->sim->stopped = world->sim->gate_open = world->sim->drained = false;
 	engine_init(&world->engine, &world->sim->ops, world->sim, &arch_x86_64);
 	engine_give_room(&world->engine, old.sites, old.sites_max, old.ranges, old.ranges_max);
 	for (size_t i = 0; i < world->n_kept_stack; i++)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gated switch: the trap bytes of the batch are the gate of the quiescence.
+ *
+ *   1. gate     a trap on every site; sync. From here on nobody enters an old function.
+ *   2. drain    the host waits until nobody is inside.
+ *   3. commit   one word, and it decides what a trap means: old before it, new after it.
+ *   4. switch   tails; sync; first bytes; sync.
+ *   5. let go   who was held goes on at the entry, into the new code.
+ *
+ * Commit comes before the tails, not after the last byte as under a rendezvous, for the sake of those who are
+ * there when this controller is killed. Up to commit every tail is the old one, so undoing is putting first
+ * bytes back; and from commit on everybody is drained, so finishing is writing tails and first bytes: either
+ * can be done by anybody, at any time, without looking at anyone's stack, and a trap met in the meantime has
+ * one meaning.
+ */
+#include "core/errno.h"
+#include "core/engine_internal.h"
+
+static int back(struct run *run)
+{
+	int r = 0;
+	if (run->poke.phase == POKE_GATED) {
+		r = poke_abort(&run->poke);
+		run->report->unsynced |= run->poke.stale;
+	}
+	if (run->poke.phase == POKE_MIXED)
+		run->report->text = ACTION_TEXT_MIXED;
+	return r;
+}
+
+int gate_try(struct run *run, uint64_t deadline_ns, enum action_reason *why)
+{
+	struct engine *engine = run->engine;
+	const struct host_ops *ops = engine->ops;
+	struct poke *poke = &run->poke;
+	const struct arch_trap *trap;
+
+	run->report->tries++;
+	run->stop_began_ns = ops->now_ns(engine->host);
+	if (run->intent.trap >= engine->arch->n_traps) {
+		*why = ACTION_HOST;
+		return -CORE_EINVAL;
+	}
+	trap = &engine->arch->traps[run->intent.trap];
+	int r = poke_init(poke, ops, engine->host, trap->bytes, trap->length, run->intent.sites,
+			  run->intent.n_sites);
+	run->report->n_sites = poke->n;
+	if (r == 0 && poke->n > 0)
+		r = poke_gate(poke);
+	if (r < 0) {
+		*why = r == -CORE_EBADMSG ? ACTION_EXPECTED_BYTES : ACTION_WRITE;
+		run_blame_site(run, poke->failed_site);
+	} else {
+		r = ops->drain(engine->host, poke, engine->ranges, run->n_ranges, deadline_ns);
+		if (r == 0)
+			return 0;
+		*why = r == -CORE_EAGAIN ? ACTION_NOT_QUIESCENT : ACTION_HOST;
+	}
+	int undone = back(run);
+	int released = gate_let_go(run);
+	if (undone < 0 || released < 0) {
+		*why = undone < 0 ? ACTION_WRITE : ACTION_HOST;
+		r = undone < 0 ? undone : released;
+	}
+	return r;
+}
+
+int gate_let_go(struct run *run)
+{
+	const struct host_ops *ops = run->engine->ops;
+	int r = ops->let_go(run->engine->host, &run->poke);
+	run->report->stopped_ns = ops->now_ns(run->engine->host) - run->stop_began_ns;
+	run->report->syncs = run->poke.syncs;
+	poke_retire(&run->poke);
+	return r;
+}
+
+/*
+ * A switch that fails before the first new first byte is undone: nobody has met a trap that meant new,
+ * because the host holds everybody until let_go. One that fails later stands: new code may have run. Its
+ * traps mean new, and recovery writes the rest.
+ */
+int gate_switch(struct run *run)
+{
+	struct engine *engine = run->engine;
+	const struct host_ops *ops = engine->ops;
+	struct poke *poke = &run->poke;
+
+	int r = ops->commit ? ops->commit(engine->host, &run->intent) : 0;
+	if (r < 0) {
+		run_fail(run, r, ACTION_JOURNAL, run->payload);
+		(void)back(run); /* the report says how it went */
+		return r;
+	}
+	if (poke->n == 0)
+		return 0;
+	r = poke_switch(poke);
+	if (r == 0)
+		return 0;
+	run_blame_site(run, poke->failed_site);
+	if (poke->phase == POKE_GATED || poke->phase == POKE_MIXED) {
+		run_after(run, r, ACTION_WRITE, run->payload);
+		run->report->text = ACTION_TEXT_MIXED;
+		return 0;
+	}
+	run_fail(run, r, r == -CORE_EBADMSG ? ACTION_EXPECTED_BYTES : ACTION_WRITE, run->report->payload);
+	run->report->unsynced |= poke->stale;
+	if (ops->retract && ops->retract(engine->host, &run->intent) < 0)
+		run->report->text = ACTION_TEXT_MIXED; /* old, and the word says new: recovery makes it new */
+	return r;
+}
