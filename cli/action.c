@@ -123,8 +123,11 @@ static void print_done(struct cli *cli, const struct action *action, const char 
 	if (action->rendezvous) {
 		fprintf(out, ": %s", text_count(outcome->sites, "function", buf));
 		fprintf(out, ", %s", text_count(outcome->tries, "try", buf));
-		fprintf(out, ", %s stood still for %s", text_count(outcome->threads, "thread", buf),
-			duration_format(outcome->stopped_ns, time));
+		if (outcome->mode == USP_MODE_GATE)
+			fprintf(out, ", gate up for %s", duration_format(outcome->stopped_ns, time));
+		else
+			fprintf(out, ", %s stood still for %s", text_count(outcome->threads, "thread", buf),
+				duration_format(outcome->stopped_ns, time));
 	}
 	fputc('\n', out);
 	if (cli->options.verbose)
@@ -138,6 +141,8 @@ static struct usp_options options_of(struct cli *cli)
 		.size = sizeof(struct usp_options),
 		.timeout_ms = cli->options.timeout_ms,
 		.try_ms = cli->options.try_ms,
+		.mode = cli->options.mode,
+		.consistency = cli->options.consistency,
 		.wait = cli->options.wait,
 		.nodeps = cli->options.nodeps,
 		.dry_run = cli->options.dry_run,

@@ -15,24 +15,25 @@
 
 #define ON_PROCESS (OPTIONS_PROCESS | OPTIONS_ALL)
 #define CHANGES	   (ON_PROCESS | OPTIONS_ACTION | OPTIONS_DRY_RUN)
+#define SWITCHES   (CHANGES | OPTIONS_MODE)
 
 static const struct command commands[] = {
 	{"cc", cli_cc, "make a payload from C",
 	 "FILE.c... -o FIX.usp --target BINARY|PID [-- compiler flags]", OPTIONS_CC, 1, -1, false},
-	{"load", cli_load, "upload a payload and apply it", "FIX.usp PROCESS", CHANGES | OPTIONS_NODEPS, 1, 1,
-	 true},
+	{"load", cli_load, "upload a payload and apply it", "FIX.usp PROCESS", SWITCHES | OPTIONS_NODEPS, 1,
+	 1, true},
 	{"upload", cli_upload, "put a payload into a process; nothing calls it yet", "FIX.usp PROCESS",
 	 CHANGES, 1, 1, true},
 	{"check", cli_check, "would a payload fit? Changes nothing", "FIX.usp PROCESS",
 	 ON_PROCESS | OPTIONS_JSON | OPTIONS_NODEPS, 1, 1, true},
-	{"apply", cli_apply, "switch to an uploaded payload", "NAME PROCESS", CHANGES | OPTIONS_NODEPS, 1, 1,
+	{"apply", cli_apply, "switch to an uploaded payload", "NAME PROCESS", SWITCHES | OPTIONS_NODEPS, 1, 1,
 	 true},
-	{"revert", cli_revert, "switch back to what was before it", "NAME PROCESS", CHANGES | OPTIONS_NODEPS,
+	{"revert", cli_revert, "switch back to what was before it", "NAME PROCESS", SWITCHES | OPTIONS_NODEPS,
 	 1, 1, true},
 	{"replace", cli_replace, "every applied payload off and this one on, as one switch", "NAME PROCESS",
-	 CHANGES | OPTIONS_NODEPS, 1, 1, true},
+	 SWITCHES | OPTIONS_NODEPS, 1, 1, true},
 	{"unload", cli_unload, "take a payload that is not applied out of the process", "NAME PROCESS",
-	 CHANGES, 1, 1, true},
+	 SWITCHES, 1, 1, true},
 	{"list", cli_list, "payloads in a process, or in all processes", "[PROCESS]",
 	 ON_PROCESS | OPTIONS_JSON, 0, 0, true},
 	{"info", cli_info, "everything about one payload", "NAME [PROCESS]", ON_PROCESS | OPTIONS_JSON, 1, 1,

@@ -20,6 +20,8 @@ enum option_id {
 	OPTION_WAIT,
 	OPTION_TIMEOUT,
 	OPTION_TRY,
+	OPTION_MODE,
+	OPTION_CONSISTENCY,
 	OPTION_DRY_RUN,
 	OPTION_NODEPS,
 	OPTION_JSON,
@@ -52,6 +54,10 @@ static const struct option_row option_table[] = {
 	 "give up after this long (5; also 250ms)"},
 	{OPTION_TRY, "try", 0, "MS", OPTIONS_ACTION,
 	 "how long one try may hold the threads (30; 1 to 10000)"},
+	{OPTION_MODE, "mode", 0, "MODE", OPTIONS_MODE,
+	 "rendezvous: stop all threads (default); gate: hold only who calls a patched function"},
+	{OPTION_CONSISTENCY, "consistency", 0, "WHICH", OPTIONS_MODE,
+	 "global: old and new code never run at one time (default); none"},
 	{OPTION_DRY_RUN, "dry-run", 'n', NULL, OPTIONS_DRY_RUN, "make all checks, change nothing"},
 	{OPTION_NODEPS, "nodeps", 0, NULL, OPTIONS_NODEPS, "do not check the order of payloads"},
 	{OPTION_JSON, "json", 'j', NULL, OPTIONS_JSON, "print JSON; usplice(1) has the schema"},
@@ -119,6 +125,31 @@ static enum usp_code set_duration(const struct command *command, const struct op
 	return USP_OK;
 }
 
+static enum usp_code set_word(const struct command *command, const struct option_row *row, const char *value,
+			      const char *const words[2], FILE *err, int *ret)
+{
+	for (int i = 0; i < 2; i++)
+		if (!strcmp(value, words[i])) {
+			*ret = i;
+			return USP_OK;
+		}
+	return usage_error(command, err, "--%s is %s or %s, not \"%s\"", row->name, words[0], words[1],
+			   value);
+}
+
+static enum usp_code set_mode(const struct option_row *row, const char *value, FILE *err, struct options *o)
+{
+	static const char *const modes[] = {"rendezvous", "gate"}, *const kinds[] = {"global", "none"};
+	int which = 0;
+	enum usp_code code =
+		set_word(o->command, row, value, row->id == OPTION_MODE ? modes : kinds, err, &which);
+	if (row->id == OPTION_MODE)
+		o->mode = which ? USP_MODE_GATE : USP_MODE_RENDEZVOUS;
+	else
+		o->consistency = which ? USP_CONSISTENCY_NONE : USP_CONSISTENCY_GLOBAL;
+	return code;
+}
+
 static enum usp_code set_option(const struct option_row *row, const char *value, FILE *err, struct options *o)
 {
 	switch (row->id) {
@@ -135,6 +166,9 @@ static enum usp_code set_option(const struct option_row *row, const char *value,
 		return set_duration(o->command, row, value, 1000, USP_TIMEOUT_MAX_MS, err, &o->timeout_ms);
 	case OPTION_TRY:
 		return set_duration(o->command, row, value, 1, USP_TRY_MAX_MS, err, &o->try_ms);
+	case OPTION_MODE:
+	case OPTION_CONSISTENCY:
+		return set_mode(row, value, err, o);
 	case OPTION_ALL:
 		o->all = true;
 		return USP_OK;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include <usplice/action.h>
 #include <usplice/error.h>
 
 /* Groups of options; each command takes some of them. */
@@ -23,6 +24,7 @@
 #define OPTIONS_JSON	32u  /* --json */
 #define OPTIONS_CC	64u  /* -o, --target, … */
 #define OPTIONS_DRY_RUN 128u /* --dry-run */
+#define OPTIONS_MODE	256u /* --mode, --consistency */
 
 struct command;
 
@@ -33,6 +35,8 @@ struct options {
 	bool all, wait, nodeps, dry_run, quiet, json, help, keep;
 	unsigned verbose;
 	uint32_t timeout_ms, try_ms; /* 0: default */
+	enum usp_mode mode;
+	enum usp_consistency consistency;
 	const char *output, *target, *module, *name, *compiler;
 	const char **arguments; /* positional ones; owned (the strings are argv's) */
 	size_t n_arguments;

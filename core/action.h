@@ -87,6 +87,8 @@ struct action_intent {
 	struct poke_site *sites;	/* old and new bytes of every site concerned, sorted */
 	size_t n_sites;
 	size_t trap; /* ACTION_MODE_GATE: index into arch->traps */
+	/* ACTION_MODE_GATE: commit when the tails are new instead of while they are old (gate.c). */
+	bool commit_late;
 };
 
 /*

@@ -71,9 +71,9 @@ int quiesce_end(struct run *run);
 void quiesce_close(struct run *run);
 
 /* gate.c: one try of it, its end, and the switch: the commit first (gate.c says why). */
-int gate_try(struct run *run, uint64_t deadline_ns, enum action_reason *why);
-int gate_let_go(struct run *run);
-int gate_switch(struct run *run);
+int gated_try(struct run *run, uint64_t deadline_ns, enum action_reason *why);
+int gated_let_go(struct run *run);
+int gated_switch(struct run *run);
 
 /* perform.c: the journal's intent; may come twice, see host.h. */
 int perform_intent(struct run *run);

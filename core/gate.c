@@ -8,11 +8,16 @@
  *   4. switch   tails; sync; first bytes; sync.
  *   5. let go   who was held goes on at the entry, into the new code.
  *
- * Commit comes before the tails, not after the last byte as under a rendezvous, for the sake of those who are
- * there when this controller is killed. Up to commit every tail is the old one, so undoing is putting first
- * bytes back; and from commit on everybody is drained, so finishing is writing tails and first bytes: either
- * can be done by anybody, at any time, without looking at anyone's stack, and a trap met in the meantime has
- * one meaning.
+ * Commit does not come after the last byte, as under a rendezvous, for the sake of those who are there when
+ * this controller is killed: while sites trap, a trap must have one meaning, and whoever acts on it must find
+ * it complete. From commit on everybody is drained, so finishing is writing tails and first bytes, and before
+ * it undoing is the same with the old ones: either can be done by anybody, at any time, without looking at
+ * anyone's stack.
+ *
+ * Where old code is meant that needs its tail (an original function may jump back into it), commit comes
+ * before the tails change: so it is when a payload goes on. Where new code is meant that needs it (the
+ * original function again), it comes after: intent.commit_late, when a payload comes off. A payload's jump
+ * needs no tail: a trap knows its target.
  */
 #include "core/errno.h"
 #include "core/engine_internal.h"
@@ -29,7 +34,7 @@ static int back(struct run *run)
 	return r;
 }
 
-int gate_try(struct run *run, uint64_t deadline_ns, enum action_reason *why)
+int gated_try(struct run *run, uint64_t deadline_ns, enum action_reason *why)
 {
 	struct engine *engine = run->engine;
 	const struct host_ops *ops = engine->ops;
@@ -58,7 +63,7 @@ int gate_try(struct run *run, uint64_t deadline_ns, enum action_reason *why)
 		*why = r == -CORE_EAGAIN ? ACTION_NOT_QUIESCENT : ACTION_HOST;
 	}
 	int undone = back(run);
-	int released = gate_let_go(run);
+	int released = gated_let_go(run);
 	if (undone < 0 || released < 0) {
 		*why = undone < 0 ? ACTION_WRITE : ACTION_HOST;
 		r = undone < 0 ? undone : released;
@@ -66,7 +71,7 @@ int gate_try(struct run *run, uint64_t deadline_ns, enum action_reason *why)
 	return r;
 }
 
-int gate_let_go(struct run *run)
+int gated_let_go(struct run *run)
 {
 	const struct host_ops *ops = run->engine->ops;
 	int r = ops->let_go(run->engine->host, &run->poke);
@@ -76,18 +81,33 @@ int gate_let_go(struct run *run)
 	return r;
 }
 
+static int fail(struct run *run, int r)
+{
+	if (run->poke.phase == POKE_MIXED)
+		run->report->text = ACTION_TEXT_MIXED;
+	run->report->unsynced |= run->poke.stale;
+	return run_fail(run, r, r == -CORE_EBADMSG ? ACTION_EXPECTED_BYTES : ACTION_WRITE,
+			run->report->payload);
+}
+
 /*
  * A switch that fails before the first new first byte is undone: nobody has met a trap that meant new,
  * because the host holds everybody until let_go. One that fails later stands: new code may have run. Its
  * traps mean new, and recovery writes the rest.
  */
-int gate_switch(struct run *run)
+int gated_switch(struct run *run)
 {
 	struct engine *engine = run->engine;
 	const struct host_ops *ops = engine->ops;
 	struct poke *poke = &run->poke;
+	bool late = run->intent.commit_late && poke->n > 0;
 
-	int r = ops->commit ? ops->commit(engine->host, &run->intent) : 0;
+	int r = late ? poke_tails(poke) : 0;
+	if (r < 0) {
+		run_blame_site(run, poke->failed_site);
+		return fail(run, r);
+	}
+	r = ops->commit ? ops->commit(engine->host, &run->intent) : 0;
 	if (r < 0) {
 		run_fail(run, r, ACTION_JOURNAL, run->payload);
 		(void)back(run); /* the report says how it went */
@@ -95,7 +115,7 @@ int gate_switch(struct run *run)
 	}
 	if (poke->n == 0)
 		return 0;
-	r = poke_switch(poke);
+	r = late ? poke_firsts(poke) : poke_switch(poke);
 	if (r == 0)
 		return 0;
 	run_blame_site(run, poke->failed_site);
@@ -104,9 +124,7 @@ int gate_switch(struct run *run)
 		run->report->text = ACTION_TEXT_MIXED;
 		return 0;
 	}
-	run_fail(run, r, r == -CORE_EBADMSG ? ACTION_EXPECTED_BYTES : ACTION_WRITE, run->report->payload);
-	run->report->unsynced |= poke->stale;
 	if (ops->retract && ops->retract(engine->host, &run->intent) < 0)
 		run->report->text = ACTION_TEXT_MIXED; /* old, and the word says new: recovery makes it new */
-	return r;
+	return fail(run, r);
 }

@@ -24,7 +24,7 @@ static int switch_and_commit(struct run *run)
 	struct poke poke;
 
 	if (run->options.mode == ACTION_MODE_GATE)
-		return gate_switch(run);
+		return gated_switch(run);
 	int r = poke_init(&poke, ops, run->engine->host, NULL, 0, run->intent.sites, run->intent.n_sites);
 	if (r == 0 && run->intent.n_sites > 0) {
 		r = poke_stopped(&poke);

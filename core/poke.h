@@ -97,6 +97,9 @@ int poke_gate(struct poke *poke);
  * may stand between two of the new instructions by then, so the caller drains again and calls poke_abort().
  */
 int poke_switch(struct poke *poke);
+/* Its two halves, for who has something to do in between: tails and sync 2; first bytes and sync 3. */
+int poke_tails(struct poke *poke);
+int poke_firsts(struct poke *poke);
 
 /* The gate is up: back to all old. */
 int poke_abort(struct poke *poke);

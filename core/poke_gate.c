@@ -153,14 +153,11 @@ int poke_gate(struct poke *poke)
 /*
  * The gate is up (sync 1) and drained: no core is inside a site.
  * 1. The tails, under the traps.
- * 2. Sync 2. Pairs with the fetch behind a first byte: who will fetch a new first byte (3) fetches the new
- * tail too. Without it a core could run a new first byte with an old tail. No site has a tail: neither 1
- * nor 2.
- * 3. The first bytes. From the first of them on new code runs.
- * 4. Sync 3. Pairs with the fetch of the first byte: no core fetches a trap of ours any more, the vector may
- * go.
+ * 2. Sync 2. Pairs with the fetch behind a first byte: who will fetch a new first byte (poke_firsts())
+ * fetches the new tail too. Without it a core could run a new first byte with an old tail. No site has a
+ * tail: neither 1 nor 2.
  */
-int poke_switch(struct poke *poke)
+int poke_tails(struct poke *poke)
 {
 	if (poke->phase != POKE_GATED || poke->stale)
 		return -CORE_EINVAL;
@@ -191,6 +188,24 @@ int poke_switch(struct poke *poke)
 			return r;
 		}
 	}
+	return 0;
+}
+
+/*
+ * 3. The first bytes. From the first of them on new code runs.
+ * 4. Sync 3. Pairs with the fetch of the first byte: no core fetches a trap of ours any more, the vector may
+ * go.
+ */
+int poke_firsts(struct poke *poke)
+{
+	int r;
+	if (poke->phase != POKE_GATED || poke->stale)
+		return -CORE_EINVAL;
+	for (size_t i = 0; i < poke->n; i++) {
+		const struct poke_site *site = &poke->sites[i];
+		if (site->state != (has_tail(poke, site) ? POKE_SITE_TRAP_NEW : POKE_SITE_TRAP_OLD))
+			return -CORE_EINVAL;
+	}
 	for (size_t i = 0; i < poke->n; i++) {
 		struct poke_site *site = &poke->sites[i];
 		r = write_first(poke, site, poke->trap, site->new_bytes, POKE_SITE_NEW);
@@ -207,6 +222,12 @@ int poke_switch(struct poke *poke)
 	}
 	poke->phase = POKE_DONE;
 	return 0;
+}
+
+int poke_switch(struct poke *poke)
+{
+	int r = poke_tails(poke);
+	return r < 0 ? r : poke_firsts(poke);
 }
 
 int poke_abort(struct poke *poke)

@@ -93,7 +93,7 @@ static int try_once(struct run *run, uint64_t deadline_ns, enum action_reason *w
 	void *host = run->engine->host;
 
 	if (run->options.mode == ACTION_MODE_GATE)
-		return gate_try(run, deadline_ns, why);
+		return gated_try(run, deadline_ns, why);
 	run->report->tries++;
 	run->stop_began_ns = ops->now_ns(host);
 	int r = ops->stop(host, deadline_ns);
@@ -149,7 +149,7 @@ int quiesce_begin(struct run *run)
 int quiesce_end(struct run *run)
 {
 	if (run->options.mode == ACTION_MODE_GATE)
-		return gate_let_go(run);
+		return gated_let_go(run);
 	int r = run->engine->ops->release(run->engine->host);
 	run->report->stopped_ns = run->engine->ops->now_ns(run->engine->host) - run->stop_began_ns;
 	return r;

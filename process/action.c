@@ -10,10 +10,8 @@
 #include "process/host.h"
 #include "process/perfmap.h"
 #include "process/recover.h"
+#include "process/tracer.h"
 #include "process/upload.h"
-
-typedef int engine_action(struct engine *engine, struct engine_payload *payload,
-			  const struct action_options *options, struct action_report *report);
 
 /* Opens a locked session in which nothing is unfinished. */
 static struct usp_error *begin(struct usp_process *process, const struct usp_options *options,
@@ -55,11 +53,12 @@ static void name_outcome(struct usp_outcome *outcome, const char *name, const ui
 static void fill_outcome(struct usp_outcome *outcome, const struct host *host,
 			 const struct action_report *report)
 {
+	outcome->mode = report->mode == ACTION_MODE_GATE ? USP_MODE_GATE : USP_MODE_RENDEZVOUS;
 	outcome->tries = report->tries;
 	outcome->threads = (uint32_t)host->threads_stopped;
 	outcome->sites = (uint32_t)report->n_sites;
 	outcome->syncs = report->syncs;
-	outcome->stopped_ns = host->stopped_ns;
+	outcome->stopped_ns = report->mode == ACTION_MODE_GATE ? report->stopped_ns : host->stopped_ns;
 }
 
 static void tell_after_error(struct session *session, const struct action_report *report)
@@ -86,11 +85,15 @@ static struct usp_error *run(struct session *session, int index, engine_action *
 	uint64_t now = now_ns();
 	struct action_options options = {
 		.nodeps = session->options.nodeps,
+		.mode = session->options.mode == USP_MODE_GATE ? ACTION_MODE_GATE : ACTION_MODE_RENDEZVOUS,
+		.consistency = session->options.consistency == USP_CONSISTENCY_NONE
+				       ? ACTION_CONSISTENCY_NONE
+				       : ACTION_CONSISTENCY_GLOBAL,
 		.try_ns = session->options.try_ms * 1000000ull,
 		.overall_ns = session->deadline_ns > now + 1000000 ? session->deadline_ns - now : 1000000,
 	};
 	if (!error) {
-		int r = action(&host->engine, &host_find(host, index)->engine, &options, &report);
+		int r = tracer_run(host, action, &host_find(host, index)->engine, &options, &report);
 		if (r < 0)
 			error = host_report(host, &report);
 		else

@@ -201,6 +201,7 @@ void host_destroy(struct host *host)
 	callable_destroy(host->callable);
 	free(host->before);
 	free(host->blocker.where);
+	free(host->blockers);
 	usp_error_destroy(host->error);
 	free(host);
 }

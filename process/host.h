@@ -10,6 +10,7 @@
 #include "core/action.h"
 #include "core/errno.h"
 #include "process/callable.h"
+#include "process/gate.h"
 #include "process/session.h"
 
 struct host_payload { /* engine_payload.user points here */
@@ -44,6 +45,9 @@ struct host {
 	struct callable *callable;
 	struct threads *threads; /* while stopped */
 	struct remote *remote;	 /* one of them, while stopped and needed */
+	struct gate *gate;	 /* while one is open */
+	bool gate_stops_all;	 /* at its end, because more ptrace follows */
+	char *blockers;		 /* who was in the way of a gate, for the message; owned */
 	size_t threads_stopped;
 	uint64_t seize_ns;   /* what seizing took in this try: nobody stood still for it, so the try gets it
 				back */
@@ -74,6 +78,9 @@ _must_check_ struct usp_error *host_keep_states(struct host *host);
 /* The engine's payload as registry->entries[] holds it after the action. */
 void host_fill_entry(const struct host *host, const struct host_payload *payload,
 		     struct registry_entry *entry);
+
+/* Keeps who was in the way of host->gate. */
+void host_note_blockers(struct host *host);
 
 /* The sentence for the operator. Takes host->error. */
 _must_check_ struct usp_error *host_report(struct host *host, const struct action_report *report);

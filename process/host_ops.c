@@ -62,7 +62,10 @@ static struct usp_error *need_remote(struct host *host)
 static int op_sync(void *context)
 {
 	struct host *host = context;
-	struct usp_error *error = need_remote(host);
+	struct usp_error *error;
+	if (host->gate)
+		return keep(host, gate_sync(host->gate), -CORE_EIO);
+	error = need_remote(host);
 	if (!error)
 		error = membarrier_sync(host->remote);
 	return keep(host, error, -CORE_EIO);
@@ -84,6 +87,8 @@ static void op_relax(void *context)
 static int op_pause(void *context, uint64_t ns)
 {
 	struct host *host = context;
+	if (host->gate)
+		return keep(host, gate_wait(host->gate, ns), -CORE_EIO);
 	struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 	if (target_alive(host->session->target))
@@ -182,6 +187,69 @@ static int op_quiescent(void *context, const struct host_range *ranges, size_t n
 	int r = look_at_all(host, &set, deadline_ns + host->seize_ns);
 	range_set_deinit(&set);
 	return r;
+}
+
+/* ---- the gate ---- */
+
+static int op_gate_open(void *context, struct action_intent *intent, const struct host_range *ranges,
+			size_t n)
+{
+	struct host *host = context;
+	const char *why;
+	struct usp_error *error =
+		gate_create(host->session, host->checker, intent, ranges, n, &host->gate, &why);
+	if (error)
+		return keep(host, error, -CORE_EIO);
+	if (!host->gate) {
+		session_log(host->session, USP_LOG_INFO, intent->payload->name,
+			    "all threads are stopped for this instead of a gate: %s", why);
+		return -CORE_ENOTSUP;
+	}
+	host->gate_stops_all =
+		intent->payload->hooks[HOOK_POST_APPLY] || intent->payload->hooks[HOOK_POST_REVERT];
+	if (intent->action == ACTION_REPLACE)
+		for (const struct engine_payload *p = host->engine.top; p; p = p->below)
+			host->gate_stops_all |= p->hooks[HOOK_POST_REVERT] != 0;
+	return 0;
+}
+
+static int op_drain(void *context, const struct poke *poke, const struct host_range *ranges, size_t n,
+		    uint64_t deadline_ns)
+{
+	struct host *host = context;
+	bool drained;
+	(void)poke;
+	(void)ranges; /* as gate_open had them */
+	(void)n;
+	struct usp_error *error = gate_drain(host->gate, deadline_ns, &drained);
+	if (error)
+		return keep(host, error, -CORE_EIO);
+	host->threads_stopped = gate_threads(host->gate);
+	return drained ? 0 : -CORE_EAGAIN;
+}
+
+static int op_let_go(void *context, const struct poke *poke)
+{
+	struct host *host = context;
+	bool at_site = poke->n == 0 || poke->phase == POKE_READY || poke->phase == POKE_BACK ||
+		       poke->phase == POKE_DONE;
+	return keep(host, gate_let_go(host->gate, at_site), -CORE_EIO);
+}
+
+static int op_gate_close(void *context)
+{
+	struct host *host = context;
+	host_note_blockers(host);
+	struct usp_error *error = gate_close(host->gate, host->gate_stops_all);
+	host->gate = NULL;
+	return keep(host, error, -CORE_EIO);
+}
+
+static int op_retract(void *context, const struct action_intent *intent)
+{
+	struct host *host = context;
+	(void)intent;
+	return registry_flip(host->session->target, host->session->registry);
 }
 
 /* ---- hooks ---- */
@@ -362,6 +430,11 @@ const struct host_ops process_host_ops = {
 	.stop = op_stop,
 	.quiescent = op_quiescent,
 	.release = op_release,
+	.gate_open = op_gate_open,
+	.drain = op_drain,
+	.let_go = op_let_go,
+	.gate_close = op_gate_close,
+	.retract = op_retract,
 	.hook = op_hook,
 	.intent = op_intent,
 	.commit = op_commit,

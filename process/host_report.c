@@ -45,9 +45,43 @@ static struct usp_error *depends(const struct action_report *report)
 			  wanted, name_of(report->other));
 }
 
+void host_note_blockers(struct host *host)
+{
+	size_t n, size;
+	const struct gate_blocker *blockers = gate_blockers(host->gate, &n);
+	free(host->blockers);
+	host->blockers = NULL;
+	FILE *f = open_memstream(&host->blockers, &size);
+	if (!f)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct gate_blocker *at = &blockers[i];
+		if (!at->seen)
+			continue;
+		fprintf(f, "\nthread %d (%s) %s (at the end of %u tries)%s%s", at->tid, at->name,
+			at->why	      ? at->why
+			: at->unknown ? "may be inside: its stack could not be read to its end"
+				      : "is inside",
+			at->seen, at->where ? "\n" : "", at->where ? at->where : "");
+	}
+	if (fclose(f)) {
+		free(host->blockers);
+		host->blockers = NULL;
+	}
+}
+
 static struct usp_error *not_quiescent(struct host *host, const struct action_report *report)
 {
 	const struct host_blocker *blocker = &host->blocker;
+	if (report->mode == ACTION_MODE_GATE)
+		return usp_errorf(
+			USP_NOT_QUIESCENT,
+			"the code that is going away did not become free in %u tries; nothing was changed. "
+			"Try "
+			"again at a quieter time, with a longer --timeout, with a payload that leaves this "
+			"function "
+			"out, or (if old and new code may run side by side) with --consistency none%s",
+			report->tries, host->blockers ? host->blockers : "");
 	if (!blocker->tid)
 		return usp_errorf(USP_NOT_QUIESCENT,
 				  "stopping %zu threads and looking at their stacks took longer than one try "

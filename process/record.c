@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define RECORD_MAGIC   0x64726365726c7375ull /* "uslrecrd" */
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define NO_STRING      UINT32_MAX
 
 struct packed_header {
@@ -19,13 +19,15 @@ struct packed_header {
 	uint32_t name, version_string, description, module;
 	uint32_t build_id_size, module_build_id_size, depends_size, writable_data;
 	uint8_t build_id[64], module_build_id[64], depends[64];
-	uint64_t image_base, image_size, text_start, text_end, eh_frame, eh_frame_size;
+	uint64_t image_base, image_size, pads_size, text_start, text_end, eh_frame, eh_frame_size;
 };
 
 struct packed_function {
 	uint32_t name, file;
 	uint64_t old_address, old_size, new_address, new_size, site;
 	uint32_t site_length, n_ranges;
+	uint64_t pad;
+	uint32_t pad_size, enterable;
 	uint8_t original[RECORD_SITE_MAX], patched[RECORD_SITE_MAX];
 };
 
@@ -105,6 +107,7 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		.writable_data = record->writable_data,
 		.image_base = record->image_base,
 		.image_size = record->image_size,
+		.pads_size = record->pads_size,
 		.text_start = record->text_start,
 		.text_end = record->text_end,
 		.eh_frame = record->eh_frame,
@@ -130,6 +133,9 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 			.site = from->site,
 			.site_length = from->site_length,
 			.n_ranges = (uint32_t)from->n_ranges,
+			.pad = from->pad,
+			.pad_size = from->pad_size,
+			.enterable = from->enterable,
 		};
 		memcpy(functions[i].original, from->original, RECORD_SITE_MAX);
 		memcpy(functions[i].patched, from->patched, RECORD_SITE_MAX);
@@ -234,6 +240,7 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	record->writable_data = header.writable_data;
 	record->image_base = header.image_base;
 	record->image_size = header.image_size;
+	record->pads_size = header.pads_size;
 	record->text_start = header.text_start;
 	record->text_end = header.text_end;
 	record->eh_frame = header.eh_frame;
@@ -257,7 +264,7 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 		struct record_function *to = &record->functions[i];
 		if (from->site_length < 1 || from->site_length > RECORD_SITE_MAX - 1 ||
 		    from->n_ranges > header.n_ranges - used_ranges ||
-		    from->site + from->site_length < from->site) {
+		    from->site + from->site_length < from->site || from->pad + from->pad_size < from->pad) {
 			ok = false;
 			break;
 		}
@@ -272,6 +279,9 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 			.site_length = from->site_length,
 			.ranges = ranges + used_ranges,
 			.n_ranges = from->n_ranges,
+			.pad = from->pad,
+			.pad_size = from->pad_size,
+			.enterable = from->enterable != 0,
 		};
 		memcpy(to->original, from->original, RECORD_SITE_MAX);
 		memcpy(to->patched, from->patched, RECORD_SITE_MAX);

@@ -27,7 +27,12 @@ struct record_function {
 	uint32_t site_length;		   /* 1 to 31 */
 	uint8_t original[RECORD_SITE_MAX]; /* what is there when nothing is applied */
 	uint8_t patched[RECORD_SITE_MAX];  /* what is there when this payload is on top */
-	struct range *ranges;		   /* all that counts as inside the old function, entry included */
+	uint64_t pad; /* displaced copy of the original instructions (process/displace.h); 0: there can be
+			 none */
+	uint32_t pad_size; /* bytes */
+	bool enterable; /* the old code may enter the site behind its first byte: see displace_enters_site()
+			 */
+	struct range *ranges; /* all that counts as inside the old function, entry included */
 	size_t n_ranges;
 };
 
@@ -51,6 +56,7 @@ struct record {
 	uint32_t build_id_size, module_build_id_size, depends_size;
 	bool writable_data;
 	uint64_t image_base, image_size;
+	uint64_t pads_size; /* bytes of pads, behind the image; whole pages */
 	uint64_t text_start, text_end;
 	uint64_t eh_frame, eh_frame_size;
 	struct record_function *functions;

@@ -9,6 +9,7 @@
 #include "process/recover.h"
 
 #include <string.h>
+#include <sys/ptrace.h>
 
 #include "process/host.h"
 #include "process/upload.h"
@@ -17,6 +18,8 @@ struct wrong_sites {
 	struct poke_site *v;
 	struct host_range *ranges;
 	size_t n, capacity;
+	const uint8_t *trap; /* one byte; NULL: no gate was under way */
+	uint8_t trap_byte;
 };
 
 static const uint8_t *desired_bytes(const struct registry *registry, const struct record_function *site)
@@ -33,15 +36,16 @@ static const uint8_t *desired_bytes(const struct registry *registry, const struc
 }
 
 /* Whether what stands there can be usplice's, given one thing that may have been there before. */
-static bool explains(struct host *host, const struct record_function *site, const uint8_t *before,
-		     const uint8_t *desired, struct poke_site *to)
+static bool explains(struct host *host, const struct wrong_sites *wrong, const struct record_function *site,
+		     const uint8_t *before, const uint8_t *desired, struct poke_site *to)
 {
 	uint8_t bytes[RECORD_SITE_MAX];
 	*to = (struct poke_site){.address = site->site, .length = (uint8_t)site->site_length};
 	memcpy(to->old_bytes, before, site->site_length);
 	memcpy(to->new_bytes, desired, site->site_length);
-	enum poke_site_state state = poke_look(&process_host_ops, host, to, NULL, 0, bytes);
-	return state == POKE_SITE_OLD || state == POKE_SITE_NEW || state == POKE_SITE_TORN;
+	enum poke_site_state state =
+		poke_look(&process_host_ops, host, to, wrong->trap, wrong->trap ? 1 : 0, bytes);
+	return state != POKE_SITE_UNKNOWN;
 }
 
 static struct usp_error *look_at_site(struct host *host, const struct record *record,
@@ -59,13 +63,13 @@ static struct usp_error *look_at_site(struct host *host, const struct record *re
 		if (wrong->v[i].address == site->site)
 			return NULL;
 	struct poke_site *to = &wrong->v[wrong->n];
-	bool known = explains(host, site, site->original, desired, to);
+	bool known = explains(host, wrong, site, site->original, desired, to);
 	for (int i = 0; i < REGISTRY_PAYLOADS_MAX && !known; i++)
 		for (size_t k = 0; registry->records[i] && k < registry->records[i]->n_functions && !known;
 		     k++)
 			if (registry->records[i]->functions[k].site == site->site)
-				known = explains(host, site, registry->records[i]->functions[k].patched,
-						 desired, to);
+				known = explains(host, wrong, site,
+						 registry->records[i]->functions[k].patched, desired, to);
 	if (!known)
 		return usp_errorf(USP_MISMATCH,
 				  "the bytes of %s at 0x%lx (payload %s) are neither the original ones nor "
@@ -79,6 +83,23 @@ static int compare_sites(const void *a, const void *b)
 {
 	const struct poke_site *x = a, *y = b;
 	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* What traps, if a gate was under way. */
+static struct usp_error *find_trap(struct session *session, struct wrong_sites *wrong)
+{
+	const struct registry_header *header = &session->registry->header;
+	struct net_data data;
+	_cleanup_free_ struct net_site *sites = NULL;
+	size_t n;
+	if (!header->net_armed || !header->net.code)
+		return NULL;
+	struct usp_error *error = net_read(session->target, &header->net, &data, &sites, &n);
+	if (error)
+		return error;
+	wrong->trap_byte = (uint8_t)data.trap_byte;
+	wrong->trap = net_trap(wrong->trap_byte) ? &wrong->trap_byte : NULL;
+	return NULL;
 }
 
 static struct usp_error *find_wrong(struct host *host, struct wrong_sites *wrong)
@@ -101,6 +122,18 @@ static struct usp_error *find_wrong(struct host *host, struct wrong_sites *wrong
 	return NULL;
 }
 
+/* All stand still: a helper that had decided to write a site must not do so after us. */
+static void dismiss_helpers(struct host *host)
+{
+	const struct net_area *area = &host->session->registry->header.net;
+	for (size_t i = 0; area->code && i < host->threads->n; i++) {
+		struct thread *thread = &host->threads->v[i];
+		if ((thread->state == THREAD_STOPPED || thread->state == THREAD_GROUP_STOPPED) &&
+		    thread->has_registers && net_dismiss(area, &thread->registers))
+			ptrace(PTRACE_SETREGS, thread->tid, NULL, &thread->registers);
+	}
+}
+
 /* One try under a rendezvous. *again: not quiescent this time. */
 static struct usp_error *try_to_write(struct host *host, struct wrong_sites *wrong, bool *again)
 {
@@ -108,13 +141,16 @@ static struct usp_error *try_to_write(struct host *host, struct wrong_sites *wro
 	uint64_t deadline = now_ns() + session->options.try_ms * 1000000ull;
 	struct poke poke;
 	*again = false;
-	int r = poke_init(&poke, &process_host_ops, host, NULL, 0, wrong->v, wrong->n);
+	int r = poke_init(&poke, &process_host_ops, host, wrong->trap, wrong->trap ? 1 : 0, wrong->v,
+			  wrong->n);
 	if (!r)
 		r = process_host_ops.stop(host, deadline);
 	if (r == -CORE_ETIMEDOUT || r == -CORE_EAGAIN) {
 		*again = true;
 		return NULL;
 	}
+	if (!r)
+		dismiss_helpers(host);
 	if (!r) {
 		r = process_host_ops.quiescent(host, wrong->ranges, wrong->n, deadline);
 		*again = r == -CORE_EAGAIN || r == -CORE_ETIMEDOUT;
@@ -139,6 +175,8 @@ static struct usp_error *put_right(struct session *session)
 		return error;
 	error = host_prepare_looks(host);
 	if (!error)
+		error = find_trap(session, &wrong);
+	if (!error)
 		error = find_wrong(host, &wrong);
 	bool again = wrong.n != 0;
 	for (uint64_t pause = 1000000; !error && again; pause = pause < 100000000 ? pause * 2 : pause) {
@@ -160,7 +198,64 @@ static struct usp_error *put_right(struct session *session)
 
 bool recover_needed(const struct registry *registry)
 {
-	return registry->address && (registry->header.in_flight != REGISTRY_NONE || registry->header.pending);
+	return registry->address && (registry->header.in_flight != REGISTRY_NONE ||
+				     registry->header.pending || registry->header.net_armed);
+}
+
+/* Threads that were unblocked for the trap's signal get their masks back, where they still exist and have not
+ * changed them since. */
+static struct usp_error *restore_masks(struct session *session, uint64_t signal)
+{
+	_cleanup_free_ struct net_mask *masks = NULL;
+	size_t n;
+	struct usp_error *error = net_read_masks(session->target, &session->registry->header.net, &masks, &n);
+	if (error || !n)
+		return error;
+	struct threads *threads;
+	error = threads_seize(session->target, &threads);
+	if (error)
+		return error;
+	error = threads_stop(threads, session->deadline_ns);
+	for (size_t i = 0; i < n && !error; i++)
+		for (size_t k = 0; k < threads->n; k++) {
+			uint64_t mask;
+			pid_t tid = threads->v[k].tid;
+			if ((uint64_t)tid == masks[i].tid && threads->v[k].state != THREAD_EXITED &&
+			    ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) == 0 &&
+			    mask == (masks[i].mask & ~(1ull << (signal - 1))))
+				ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &masks[i].mask);
+		}
+	threads_detach(threads);
+	return error ? error : net_note_masks(session->target, &session->registry->header.net, NULL, 0);
+}
+
+/* The text is right again: nothing traps. The handler, the masks. */
+static struct usp_error *take_net_away(struct session *session)
+{
+	struct registry *registry = session->registry;
+	struct net_area *area = &registry->header.net;
+	struct remote *remote = NULL;
+	struct net_data data;
+	_cleanup_free_ struct net_site *sites = NULL;
+	size_t n;
+	struct usp_error *error = net_read(session->target, area, &data, &sites, &n);
+	if (!error)
+		error = net_retire(session->target, area);
+	if (!error)
+		error = net_done(session->target, area);
+	if (!error)
+		error = restore_masks(session, data.signal);
+	if (!error)
+		error = remote_open(session->target, &session->maps, NULL, &registry->header.area, NULL, NULL,
+				    &remote);
+	if (!error)
+		error = net_disarm(session->target, remote, area);
+	struct usp_error *close_error = remote_close(remote);
+	if (!error)
+		error = close_error;
+	else
+		usp_error_destroy(close_error);
+	return error ? error : registry_set_net(session->target, registry, area, false);
 }
 
 /* Before there was a registry: borrowing a thread once more takes the stub away. */
@@ -191,6 +286,8 @@ struct usp_error *recover(struct session *session, bool *recovered)
 		if (!error)
 			error = registry_set_in_flight(session->target, registry, REGISTRY_NONE);
 	}
+	if (!error && registry->header.net_armed)
+		error = take_net_away(session);
 	if (!error)
 		error = upload_recover(session, NULL);
 	if (error)

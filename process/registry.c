@@ -67,7 +67,8 @@ static struct usp_error *read_record(const struct target *target, const struct r
 	struct usp_error *error = record_unpack(bytes, entry->record_size, ret);
 	if (error)
 		return error;
-	if ((*ret)->image_base != entry->base || (*ret)->image_size > entry->size) {
+	if ((*ret)->image_base != entry->base || (*ret)->image_size > entry->size ||
+	    (*ret)->pads_size > entry->size - (*ret)->image_size) {
 		record_destroy(*ret);
 		*ret = NULL;
 		return damaged("a record that belongs to another place");
@@ -272,6 +273,20 @@ struct usp_error *registry_set_in_flight(const struct target *target, struct reg
 		return usp_error_errno(USP_FAILED, -r, "cannot write the registry");
 	registry->header.in_flight = action;
 	return NULL;
+}
+
+struct usp_error *registry_set_net(const struct target *target, struct registry *registry,
+				   const struct net_area *net, bool armed)
+{
+	struct registry_header *header = &registry->header;
+	header->net = *net;
+	header->net_armed = armed;
+	_Static_assert(offsetof(struct registry_header, net_armed) ==
+			       offsetof(struct registry_header, net) + sizeof(struct net_area),
+		       "written together");
+	int r = remote_write(target, registry->address + offsetof(struct registry_header, net), &header->net,
+			     sizeof(header->net) + sizeof(header->net_armed));
+	return r < 0 ? usp_error_errno(USP_FAILED, -r, "cannot write the registry") : NULL;
 }
 
 struct usp_error *registry_set_pending(const struct target *target, struct registry *registry,

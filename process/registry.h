@@ -12,13 +12,14 @@
 #define PROCESS_REGISTRY_H
 
 #include "process/maps.h"
+#include "process/net.h"
 #include "process/record.h"
 #include "process/remote.h"
 
 #define REGISTRY_NAME	      "usplice"
 #define REGISTRY_MAPPING      "/memfd:" REGISTRY_NAME
 #define REGISTRY_PAYLOADS_MAX 256
-#define REGISTRY_VERSION      1
+#define REGISTRY_VERSION      2
 
 enum registry_action { /* what in_flight and last_action hold */
 	REGISTRY_NONE,
@@ -55,6 +56,8 @@ struct registry_header { /* at the mapping's start */
 	/* What is under way, so that whoever comes next can finish or undo it. */
 	uint64_t in_flight;		/* enum registry_action */
 	uint64_t pending, pending_size; /* a mapping that is being made, or taken away */
+	struct net_area net;		/* the gate's safety net; kept once mapped */
+	uint64_t net_armed;		/* its handler may be installed, masks may be changed */
 };
 
 struct registry {
@@ -86,6 +89,10 @@ _must_check_ struct usp_error *registry_set_in_flight(const struct target *targe
 						      enum registry_action action);
 _must_check_ struct usp_error *registry_set_pending(const struct target *target, struct registry *registry,
 						    uint64_t address, uint64_t size);
+
+/* Where the net lies, and whether it is armed. */
+_must_check_ struct usp_error *registry_set_net(const struct target *target, struct registry *registry,
+						const struct net_area *net, bool armed);
 
 /* The entry's index, or -1. */
 int registry_find_name(const struct registry *registry, const char *name);

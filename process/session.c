@@ -33,6 +33,9 @@ static struct usp_error *take_options(struct session *session, const struct usp_
 		o->timeout_ms = USP_TIMEOUT_DEFAULT_MS;
 	if (!o->try_ms)
 		o->try_ms = USP_TRY_DEFAULT_MS;
+	if (o->mode > USP_MODE_GATE || o->consistency > USP_CONSISTENCY_NONE)
+		return usp_errorf(USP_USAGE, "unknown mode %d or consistency %d", (int)o->mode,
+				  (int)o->consistency);
 	if (o->timeout_ms > USP_TIMEOUT_MAX_MS)
 		return usp_errorf(USP_USAGE, "a timeout of %u ms is too long: %u at most", o->timeout_ms,
 				  USP_TIMEOUT_MAX_MS);

@@ -141,13 +141,17 @@ static enum cfi_result step_by_row(struct stack_walker *walker, const struct sta
 	return CFI_FAILED;
 }
 
-static void start_registers(const struct user_regs_struct *r, struct cfi_registers *ret)
+static void start_registers(const struct user_regs_struct *r, bool asleep, struct cfi_registers *ret)
 {
 	*ret = (struct cfi_registers){
 		.v = {r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9, r->r10,
 		      r->r11, r->r12, r->r13, r->r14, r->r15, r->rip},
 		.known = (1u << CFI_REGISTERS) - 1,
 	};
+	/* What a sleeper keeps in the registers that calls preserve is found where its frames saved them, or
+	 * not at all. */
+	if (asleep)
+		ret->known = 1u << CFI_RSP | 1u << CFI_RA;
 }
 
 static bool add_frame(struct stack_walk *walk, struct stack_frame frame)
@@ -172,7 +176,7 @@ struct usp_error *stack_walk(struct stack_walker *walker, const struct thread *t
 		walker->page_address[i] = 1; /* no page: the target has run since the last walk */
 	walk->n = 0;
 	walk->crossed_signal = false;
-	start_registers(&thread->registers, &walk->registers);
+	start_registers(&thread->registers, thread->asleep, &walk->registers);
 	for (;;) {
 		struct cfi_registers *registers = &walk->registers;
 		struct stack_frame frame = {registers->v[CFI_RA], registers->v[CFI_RSP], exact};

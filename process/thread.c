@@ -163,6 +163,17 @@ static void wait_for_ends(struct threads *threads)
 	}
 }
 
+void threads_forget(struct threads *threads)
+{
+	if (!threads)
+		return;
+	threads_calm(threads);
+	free(threads->strays);
+	free(threads->workers);
+	free(threads->v);
+	free(threads);
+}
+
 void threads_detach(struct threads *threads)
 {
 	if (!threads)
@@ -185,9 +196,5 @@ void threads_detach(struct threads *threads)
 	threads_serve_strays(threads);
 	for (size_t i = 0; i < threads->n_strays; i++)
 		thread_abandon(threads->strays[i], false);
-	threads_calm(threads);
-	free(threads->strays);
-	free(threads->workers);
-	free(threads->v);
-	free(threads);
+	threads_forget(threads);
 }

@@ -38,6 +38,8 @@ struct thread {
 	pid_t tid;
 	enum thread_state state;
 	bool has_registers;
+	bool asleep; /* looked at without being stopped: of the registers only rip, rsp, fs_base and the
+			arguments of its system call are known */
 	struct user_regs_struct registers; /* as the thread now has them (orig_rax too); see threads_stop() */
 	char name[16];			   /* comm, made printable */
 
@@ -76,6 +78,9 @@ struct threads {
  * already (pid and comm).
  */
 _must_check_ struct usp_error *threads_seize(const struct target *target, struct threads **ret);
+/* The same, but for one thread that is seized apart. */
+_must_check_ struct usp_error *threads_seize_but(const struct target *target, pid_t spare,
+						 struct threads **ret);
 
 /*
  * Seizes thread tid of the target alone: v[0]. threads_stop(), _release(), _detach() then work on it alone,
@@ -108,6 +113,10 @@ _must_check_ struct usp_error *threads_release(struct threads *threads);
  * thread's end.
  */
 void threads_detach(struct threads *threads);
+
+/* Frees without letting anybody go: the end of the calling thread does, and stops nobody for it. NULL is
+ * fine. */
+void threads_forget(struct threads *threads);
 
 /* Handles whatever waitpid has without blocking (thread births, deaths, signals): call it while preparing. */
 _must_check_ struct usp_error *threads_poll(struct threads *threads);

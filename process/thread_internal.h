@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files thread*.c share: one report of waitpid, one list of threads. For nobody else.
+ * What the files thread*.c share: one report of waitpid, one list of threads. For nobody else but the gate
+ * (gate*.c), which waits for its threads itself.
  */
 #ifndef PROCESS_THREAD_INTERNAL_H
 #define PROCESS_THREAD_INTERNAL_H

@@ -242,13 +242,17 @@ static struct usp_error *threads_new(const struct target *target, struct threads
 	return NULL;
 }
 
-struct usp_error *threads_seize(const struct target *target, struct threads **ret)
+struct usp_error *threads_seize_but(const struct target *target, pid_t spare, struct threads **ret)
 {
 	struct threads *threads;
 	size_t n_new = 1;
 	struct usp_error *error = threads_new(target, &threads);
 	if (error)
 		return error;
+	if (spare && add_worker(threads, spare) < 0) {
+		threads_detach(threads);
+		return &usp_error_no_memory;
+	}
 	/* A stop follows at once: with many spinning threads it would not be at once without. */
 	threads_hurry(threads);
 	for (unsigned pass = 0; !error && n_new; pass++) {
@@ -267,6 +271,11 @@ struct usp_error *threads_seize(const struct target *target, struct threads **re
 	}
 	*ret = threads;
 	return NULL;
+}
+
+struct usp_error *threads_seize(const struct target *target, struct threads **ret)
+{
+	return threads_seize_but(target, 0, ret);
 }
 
 struct usp_error *threads_seize_one(const struct target *target, pid_t tid, struct threads **ret)

@@ -6,7 +6,7 @@
  *   3. `pending` in the registry names the place
  *   4. the place is mapped (r-x), then its data part made rw- and its read-only part r--: never writable and
  * executable
- *   5. image and record are written
+ *   5. image, pads and record are written
  *   6. the table with the new entry counts (commit)
  *   7. `pending` is cleared; the thread goes on
  *   8. the target's unwinder is told
@@ -20,7 +20,9 @@
 #include <usplice/list.h>
 
 #include "process/host.h"
+#include "process/displace.h"
 #include "process/membarrier.h"
+#include "process/pads.h"
 #include "process/perfmap.h"
 #include "process/unwinder.h"
 
@@ -125,7 +127,7 @@ static void release_record(struct record *record)
 	free(record->hooks);
 }
 
-/* ---- the mapping: image, then the unwinder's object, then the record ---- */
+/* ---- the mapping: image, then pads, then the unwinder's object, then the record ---- */
 
 static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b,
 			      uint64_t c, uint64_t d, uint64_t e, uint64_t f, int64_t *result)
@@ -143,7 +145,8 @@ static struct usp_error *unmap(struct remote *remote, uint64_t base, uint64_t si
 	return call(remote, "munmap", SYS_munmap, base, size, 0, 0, 0, 0, &result);
 }
 
-static struct usp_error *map(struct remote *remote, const struct payload_image *image, uint64_t size)
+static struct usp_error *map(struct remote *remote, const struct payload_image *image, uint64_t pads_size,
+			     uint64_t size)
 {
 	int64_t result;
 	struct usp_error *error =
@@ -165,18 +168,20 @@ static struct usp_error *map(struct remote *remote, const struct payload_image *
 				     segment->size, (uint64_t)segment->prot, 0, 0, 0, &result);
 	}
 	if (!error)
-		error = call(remote, "mprotect", SYS_mprotect, image->base + image->size, size - image->size,
-			     PROT_READ | PROT_WRITE, 0, 0, 0, &result);
+		error = call(remote, "mprotect", SYS_mprotect, image->base + image->size + pads_size,
+			     size - image->size - pads_size, PROT_READ | PROT_WRITE, 0, 0, 0, &result);
 	return error;
 }
 
 static struct usp_error *write_all(const struct target *target, const struct payload_image *image,
-				   const uint8_t *record, size_t record_size)
+				   const struct pads *pads, const uint8_t *record, size_t record_size)
 {
+	uint64_t at = image->base + image->size;
 	int r = remote_write(target, image->base, image->bytes, image->size);
+	if (r >= 0 && pads->size)
+		r = remote_write(target, at, pads->bytes, pads->size);
 	if (r >= 0)
-		r = remote_write(target, image->base + image->size + UNWINDER_OBJECT_SIZE, record,
-				 record_size);
+		r = remote_write(target, at + pads->size + UNWINDER_OBJECT_SIZE, record, record_size);
 	return r < 0 ? usp_error_errno(USP_FAILED, -r, "cannot write the payload's image") : NULL;
 }
 
@@ -191,23 +196,23 @@ static uint64_t next_order(const struct registry *registry)
 
 /* Steps 3 to 7, with the thread borrowed. */
 static struct usp_error *place(struct session *session, struct remote *remote,
-			       const struct payload_image *image, const uint8_t *record, size_t record_size,
-			       int index)
+			       const struct payload_image *image, const struct pads *pads,
+			       const uint8_t *record, size_t record_size, int index)
 {
 	struct target *target = session->target;
 	struct registry *registry = session->registry;
-	uint64_t size = image->size + page_up(UNWINDER_OBJECT_SIZE + record_size);
+	uint64_t size = image->size + pads->size + page_up(UNWINDER_OBJECT_SIZE + record_size);
 	struct usp_error *error = registry_set_pending(target, registry, image->base, size);
 	if (error)
 		return error;
-	error = map(remote, image, size);
+	error = map(remote, image, pads->size, size);
 	if (!error)
-		error = write_all(target, image, record, record_size);
+		error = write_all(target, image, pads, record, record_size);
 	if (!error)
 		error = record_unpack(record, record_size, &registry->records[index]);
 	if (!error) {
 		registry->entries[index] = (struct registry_entry){
-			.record = image->base + image->size + UNWINDER_OBJECT_SIZE,
+			.record = image->base + image->size + pads->size + UNWINDER_OBJECT_SIZE,
 			.record_size = record_size,
 			.base = image->base,
 			.size = size,
@@ -259,20 +264,24 @@ static struct usp_error *build_and_place(struct session *session, struct plan *p
 {
 	struct payload_image *image = NULL;
 	struct record record = {0};
+	struct pads pads = {0};
 	_cleanup_free_ uint8_t *bytes = NULL;
 	size_t size;
 	struct usp_error *error = plan_build_image(session, plan, base, remote, &image);
 	if (!error)
 		error = fill_record(plan, image, &record);
 	if (!error)
+		error = pads_make(session->target, &record, &pads);
+	if (!error)
 		error = check_with_engine(session, &record, plan->module);
 	if (!error && remote) {
 		error = record_pack(&record, &bytes, &size);
 		*index = registry_find_free(session->registry);
 		if (!error)
-			error = place(session, remote, image, bytes, size, *index);
+			error = place(session, remote, image, &pads, bytes, size, *index);
 	}
 	release_record(&record);
+	pads_deinit(&pads);
 	payload_image_destroy(image);
 	return error;
 }
@@ -284,7 +293,9 @@ static struct usp_error *find_place(struct session *session, struct plan *plan, 
 	struct usp_error *error = payload_image_size(plan->payload, &size);
 	if (error)
 		return error;
-	return plan_find_place(session, plan, size + page_up(plan->payload->n_functions * 4096 + PAGE), base);
+	return plan_find_place(session, plan,
+			       size + page_up(plan->payload->n_functions * (4096 + DISPLACE_MAX) + 2 * PAGE),
+			       base);
 }
 
 static struct usp_error *tell_unwinder(struct session *session, int index)
@@ -293,7 +304,7 @@ static struct usp_error *tell_unwinder(struct session *session, int index)
 	const struct record *record = session->registry->records[index];
 	enum usp_unwind unwind = USP_UNWIND_NONE;
 	struct usp_error *error = NULL;
-	uint64_t object = record->image_base + record->image_size;
+	uint64_t object = record->image_base + record->image_size + record->pads_size;
 	if (record->eh_frame)
 		error = unwinder_register(session, record->eh_frame, object, &unwind);
 	if (error)

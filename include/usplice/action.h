@@ -27,6 +27,20 @@ enum usp_log_level {
 	USP_LOG_DEBUG
 };
 
+/* How nobody comes to run a half-written function. */
+enum usp_mode {
+	USP_MODE_DEFAULT,
+	USP_MODE_RENDEZVOUS, /* all threads are stopped */
+	USP_MODE_GATE, /* trap bytes at the entries: only who calls a patched function is held. Where hooks
+			  need the world still, or the functions or the process rule it out, a rendezvous all
+			  the same */
+};
+
+enum usp_consistency {
+	USP_CONSISTENCY_GLOBAL, /* old and new code never run at the same time */
+	USP_CONSISTENCY_NONE,	/* each function flips by itself; who is inside an old one goes on in it */
+};
+
 /* Zero-initialise; set size = sizeof(struct usp_options). A NULL pointer to it means all defaults. */
 struct usp_options {
 	size_t size;
@@ -37,6 +51,8 @@ struct usp_options {
 	bool dry_run; /* everything but writing: all checks, nothing changed */
 	void (*log)(void *context, enum usp_log_level level, const char *line);
 	void *log_context;
+	enum usp_mode mode;
+	enum usp_consistency consistency;
 };
 
 /* What an action did; filled in when not NULL, also on failure as far as it came. */
@@ -50,6 +66,7 @@ struct usp_outcome {
 	uint64_t stopped_ns; /* how long threads stood still in the last rendezvous */
 	uint64_t wall_ns;    /* the whole action */
 	bool recovered;	     /* an action that a killed controller left was finished or undone first */
+	enum usp_mode mode;  /* how it was done in the end */
 };
 
 /*

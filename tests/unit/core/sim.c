@@ -172,6 +172,7 @@ static int sim_gate_open(void *host, struct action_intent *intent, const struct 
 	sim->opens++;
 	sim->gate_open = true;
 	intent->trap = sim->trap;
+	intent->commit_late = sim->commit_late;
 	trace(sim, "( ");
 	return 0;
 }

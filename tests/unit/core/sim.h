@@ -58,6 +58,7 @@ struct sim {
 	bool gate_open, drained;
 	int open_error;
 	size_t trap;
+	bool commit_late;
 	unsigned never_stop; /* so many stops time out */
 	int stop_error;	     /* instead of -CORE_ETIMEDOUT */
 	uint64_t core;	     /* somebody is here ... */

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The gate from its beginning to its end. What it changes in the target besides the sites, and takes back:
+ * the handler of the trap's signal (net.h), the masks of threads that block that signal, a helper thread. The
+ * registry notes that before it is done, so that whoever comes after a dead controller can take it back, too.
+ */
+#define _GNU_SOURCE
+#include "process/gate.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "process/gate_internal.h"
+#include "process/membarrier.h"
+
+#define HELPER_STACK   33792 /* bytes from the start of usplice's stack area: the top of the helper's stack */
+#define HELPER_STOP_NS 1000000000ull /* to get hold of it */
+#define HELPER_END_NS  1000000000ull /* for it to end */
+#define CLOSE_NS       10000000000ull
+#define NAP_NS	       30000
+#define ROOM_FILES     64 /* descriptors that are left for everything else */
+
+static void destroy(struct gate *gate, bool stop_all)
+{
+	if (gate->threads && stop_all)
+		threads_detach(gate->threads);
+	else
+		threads_forget(gate->threads);
+	gate_threads_deinit(gate);
+	for (size_t i = 0; i < gate->n_blockers; i++)
+		free(gate->blockers[i].where);
+	free(gate->blockers);
+	free(gate->children);
+	free(gate->sites);
+	free(gate->entries);
+	range_set_deinit(&gate->inside);
+	if (gate->status_fd >= 0)
+		close(gate->status_fd);
+	if (gate->limit_raised)
+		setrlimit(RLIMIT_NOFILE, &gate->limit);
+	free(gate);
+}
+
+/* Two descriptors a thread, as far as this process may have them. */
+static void want_files(struct gate *gate)
+{
+	struct rlimit limit;
+	rlim_t wanted = 2 * gate->threads->n + ROOM_FILES;
+	if (getrlimit(RLIMIT_NOFILE, &gate->limit) < 0 || gate->limit.rlim_cur >= wanted)
+		return;
+	limit = gate->limit;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	gate->limit_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+/* With a thread borrowed once: map, arm, spawn. */
+static struct usp_error *arm(struct gate *gate, pid_t *helper)
+{
+	struct session *session = gate->session;
+	struct registry *registry = session->registry;
+	struct remote *remote = NULL;
+	struct net_area area = registry->header.net;
+	struct usp_error *error =
+		remote_open(gate->target, &session->maps, NULL, &registry->header.area, NULL, NULL, &remote);
+	if (error)
+		return error;
+	session_log(session, USP_LOG_INFO, "gate", "borrowed thread %d", remote_tid(remote));
+	error = net_map(gate->target, remote, registry->header.area.stack, &area, gate->n_sites);
+	if (!error)
+		error = registry_set_net(gate->target, registry, &area, true);
+	if (!error) {
+		gate->armed = true;
+		error = net_arm(gate->target, remote, &area, gate->signal, gate->trap, gate->adjust,
+				registry->address + offsetof(struct registry_header, current), gate->old_word,
+				gate->sites, gate->n_sites);
+	}
+	if (!error)
+		error = net_spawn(gate->target, remote, &area, registry->header.area.stack + HELPER_STACK,
+				  helper);
+	struct usp_error *close_error = remote_close(remote);
+	if (!error)
+		return close_error;
+	usp_error_destroy(close_error);
+	return error;
+}
+
+static struct usp_error *take_helper(struct gate *gate, pid_t tid)
+{
+	struct session *session = gate->session;
+	struct usp_error *error = threads_seize_one(gate->target, tid, &gate->helper_threads);
+	if (!error)
+		error = threads_stop(gate->helper_threads, now_ns() + HELPER_STOP_NS);
+	if (!error)
+		error = remote_open(gate->target, &session->maps, gate->helper_threads,
+				    &session->registry->header.area, NULL, NULL, &gate->helper);
+	return usp_error_prefix(error, "the helper thread %d", tid);
+}
+
+/* Seizes all and looks at each once; those who block the trap's signal are unblocked. Nobody is kept waiting.
+ */
+static struct usp_error *take_threads(struct gate *gate, pid_t helper)
+{
+	struct usp_error *error = threads_seize_but(gate->target, helper, &gate->threads);
+	if (error)
+		return error;
+	threads_calm(gate->threads);
+	want_files(gate);
+	return gate_grow(gate);
+}
+
+static struct usp_error *unblock(struct gate *gate)
+{
+	uint64_t deadline_ns = now_ns() + CLOSE_NS;
+	struct usp_error *error = gate_note_masks(gate);
+	for (bool left = true; left && !error;) {
+		size_t served;
+		left = false;
+		for (size_t i = 0; i < gate->n; i++) {
+			if (!gate->v[i].mask_wanted || gate->threads->v[i].state == THREAD_EXITED)
+				continue;
+			gate->mask_changed = left = true;
+			gate_interrupt(gate, i);
+		}
+		error = gate_serve(gate, &served);
+		if (!error && left && now_ns() > deadline_ns)
+			error = usp_errorf(USP_NOT_QUIESCENT,
+					   "threads of process %d that block signal %d do not stop",
+					   gate->target->pid, gate->signal);
+		if (!error && left && !served)
+			thread_nap(NAP_NS);
+	}
+	return error;
+}
+
+static struct usp_error *first_look(struct gate *gate)
+{
+	struct usp_error *error = NULL;
+	for (size_t i = 0; i < gate->n && !error; i++) {
+		enum gate_verdict verdict;
+		size_t served;
+		if (gate->threads->v[i].state != THREAD_EXITED)
+			error = gate_look(gate, i, &verdict);
+		if (!error)
+			error = gate_serve(gate, &served);
+	}
+	return error;
+}
+
+static struct usp_error *prepare(struct gate *gate, struct action_intent *intent)
+{
+	pid_t helper = 0;
+	/* The net is made for one trap: so it is chosen before anybody is seized. */
+	struct usp_error *error = gate_choose_trap(gate, intent);
+	if (!error && gate->n_sites)
+		error = arm(gate, &helper);
+	if (!error && gate->n_sites)
+		error = take_helper(gate, helper);
+	if (!error)
+		error = take_threads(gate, helper);
+	if (!error && gate->n_sites)
+		error = unblock(gate);
+	if (!error && gate->n_sites)
+		error = net_publish(gate->target, &gate->session->registry->header.net);
+	if (!error)
+		error = first_look(gate);
+	return error;
+}
+
+static struct usp_error *add_ranges(struct gate *gate, const struct host_range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (range_set_add(&gate->inside, ranges[i].start, ranges[i].end) < 0)
+			return &usp_error_no_memory;
+	return NULL;
+}
+
+struct usp_error *gate_create(struct session *session, struct stack_checker *checker,
+			      struct action_intent *intent, const struct host_range *ranges, size_t n,
+			      struct gate **ret, const char **why)
+{
+	*ret = NULL;
+	*why = NULL;
+	if (session->target->seccomp) {
+		*why = "a thread has a seccomp filter, which may kill a helper thread for its system calls";
+		return NULL;
+	}
+	struct gate *gate = calloc(1, sizeof(*gate));
+	if (!gate)
+		return &usp_error_no_memory;
+	gate->session = session;
+	gate->target = session->target;
+	gate->checker = checker;
+	gate->old_word = session->registry->header.current;
+	gate->status_fd = target_openat(gate->target, O_RDONLY, "status");
+	struct usp_error *error = add_ranges(gate, ranges, n);
+	if (!error)
+		error = gate_make_sites(gate, intent, why);
+	range_set_seal(&gate->inside);
+	if (!error && !*why)
+		error = prepare(gate, intent);
+	if (error && error->code == USP_UNSUPPORTED && !gate->threads) {
+		session_log(session, USP_LOG_DEBUG, "gate", "%s", error->message);
+		usp_error_destroy(error);
+		error = NULL;
+		*why = "the target does not allow for it";
+	}
+	if (!error && !*why) {
+		*ret = gate;
+		return NULL;
+	}
+	struct usp_error *close_error = gate_close(gate, true);
+	if (!error)
+		return close_error;
+	usp_error_destroy(close_error);
+	return error;
+}
+
+struct usp_error *gate_sync(struct gate *gate)
+{
+	return membarrier_sync(gate->helper);
+}
+
+struct usp_error *gate_wait(struct gate *gate, uint64_t ns)
+{
+	uint64_t end_ns = now_ns() + ns;
+	struct usp_error *error = NULL;
+	do {
+		size_t served;
+		error = gate_serve(gate, &served);
+		if (!error && !served)
+			thread_nap(ns < 200000 ? ns / 4 + 1 : 50000);
+	} while (!error && now_ns() < end_ns);
+	return error;
+}
+
+/* Every trap that was taken has been served: who sleeps has none on his way, who runs is stopped once. */
+static struct usp_error *finish_traps(struct gate *gate)
+{
+	uint64_t deadline_ns = now_ns() + CLOSE_NS;
+	struct usp_error *error = NULL;
+	gate->closing = true;
+	for (size_t i = 0; i < gate->n; i++)
+		gate->v[i].clean = false;
+	for (bool left = true; left && !error;) {
+		size_t served;
+		left = false;
+		for (size_t i = 0; i < gate->n; i++) {
+			struct gate_thread *at = &gate->v[i];
+			if (at->clean || gate->threads->v[i].state == THREAD_EXITED)
+				continue;
+			if (!at->mask_changed && !gate->threads->v[i].interrupted && gate_sleeps(gate, i)) {
+				at->clean = true;
+				continue;
+			}
+			left = true;
+			gate_interrupt(gate, i);
+		}
+		error = gate_serve(gate, &served);
+		if (!error && left && now_ns() > deadline_ns)
+			error = usp_errorf(USP_NOT_QUIESCENT,
+					   "some thread of process %d does not stop, and may have met a "
+					   "trap: the handler "
+					   "for it stays; `usplice recover --pid %d` takes it away",
+					   gate->target->pid, gate->target->pid);
+		if (!error && left && !served)
+			thread_nap(NAP_NS);
+	}
+	return error;
+}
+
+static struct usp_error *disarm(struct gate *gate)
+{
+	struct registry *registry = gate->session->registry;
+	struct net_area *area = &registry->header.net;
+	struct remote *remote = gate->helper;
+	struct usp_error *error = net_retire(gate->target, area);
+	if (!error)
+		error = net_done(gate->target, area);
+	if (!error && !remote)
+		error = remote_open(gate->target, &gate->session->maps, NULL, &registry->header.area, NULL,
+				    NULL, &remote);
+	if (!error)
+		error = net_disarm(gate->target, remote, area);
+	if (remote != gate->helper) {
+		struct usp_error *close_error = remote_close(remote);
+		if (!error)
+			error = close_error;
+		else
+			usp_error_destroy(close_error);
+	}
+	return error ? error : registry_set_net(gate->target, registry, area, false);
+}
+
+/* It ends by itself, now that it is let go; the action is not over before. */
+static void end_helper(struct gate *gate, pid_t tid)
+{
+	uint64_t deadline_ns = now_ns() + HELPER_END_NS;
+	char path[24];
+	usp_error_destroy(remote_close(gate->helper));
+	threads_detach(gate->helper_threads);
+	if (!tid)
+		return;
+	snprintf(path, sizeof(path), "%d", tid);
+	while (faccessat(gate->target->taskfd, path, F_OK, 0) == 0 && now_ns() < deadline_ns)
+		thread_nap(200000);
+}
+
+struct usp_error *gate_close(struct gate *gate, bool stop_all)
+{
+	struct usp_error *error = NULL;
+	pid_t helper = gate->helper ? remote_tid(gate->helper) : 0;
+	/* Where traps have to stay, the net stays; the helper finishes the text once it is let go. */
+	if (gate->threads && gate->n_sites && !gate->unfinished)
+		error = finish_traps(gate);
+	if (gate->armed && !gate->unfinished && !error)
+		error = disarm(gate);
+	end_helper(gate, helper);
+	destroy(gate, stop_all);
+	return error;
+}
+
+size_t gate_threads(const struct gate *gate)
+{
+	return gate->threads->n;
+}
+
+const struct gate_blocker *gate_blockers(const struct gate *gate, size_t *n)
+{
+	*n = gate->n_blockers;
+	return gate->blockers;
+}

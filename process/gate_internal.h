@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared by the files of the gate (gate*.c); for nobody else.
+ */
+#ifndef PROCESS_GATE_INTERNAL_H
+#define PROCESS_GATE_INTERNAL_H
+
+#include <sys/resource.h>
+
+#include "base/range.h"
+#include "process/gate.h"
+#include "process/net.h"
+#include "process/remote.h"
+#include "process/thread_internal.h"
+
+enum gate_verdict {
+	GATE_RUNS,    /* not asleep, or not for long enough to be looked at */
+	GATE_OUTSIDE, /* drained, if the gate is up */
+	GATE_INSIDE,
+	GATE_UNSURE, /* his registers decide */
+};
+
+struct gate_thread {		      /* of threads->v[] of the same index */
+	int schedstat_fd, syscall_fd; /* -1: opened for each look */
+	bool looked;		      /* the following three are of the same moment */
+	uint64_t runs;		      /* how often he had been put on a CPU */
+	enum gate_verdict verdict;
+	uint64_t home; /* an address in his thread control block; 0: not known */
+	bool drained;
+	bool held; /* at a trap, in the stop of its signal */
+	size_t site;
+	bool mask_changed, mask_wanted; /* his signal is (to be) unblocked */
+	uint64_t mask;			/* his own, when mask_changed or mask_wanted */
+	bool clean;			/* after the traps are gone: has none on his way */
+	uint64_t late_at, late_sp;	/* where he was last sent back to run an instruction again */
+};
+
+struct gate_child {
+	pid_t pid;
+	bool shares; /* the memory, as far as is known: waits for the gate's end */
+	bool stopped;
+};
+
+struct gate {
+	struct session *session;
+	const struct target *target;
+	struct stack_checker *checker;
+	struct range_set inside; /* what must be free, pads included */
+
+	struct net_site *sites; /* sorted */
+	uint64_t *entries;	/* of the function of each site: a thread at its trap stands there */
+	size_t n_sites;
+	int signal;
+	uint8_t trap, adjust;
+	uint64_t old_word; /* the commit word before the commit */
+	bool mask_changed; /* of some thread */
+	bool armed;
+	bool unfinished; /* traps stay in the text */
+	bool limit_raised;
+	struct rlimit limit;
+	bool raised;  /* traps may be met */
+	bool closing; /* none is in the text any more; stops tell who is clean */
+
+	struct threads *helper_threads;
+	struct remote *helper;
+	int status_fd; /* of the process */
+
+	struct threads *threads;
+	struct gate_thread *v;
+	size_t n, capacity;
+	struct {
+		pid_t tid;
+		uint32_t index;
+	} * table; /* by tid; open addressing */
+	size_t table_size;
+	bool files_limited; /* no more descriptors for looks */
+
+	struct gate_child *children;
+	size_t n_children, children_capacity;
+
+	struct gate_blocker *blockers;
+	size_t n_blockers, blockers_capacity;
+	struct usp_error *error; /* of a stop that was served */
+};
+
+/* gate_sites.c: where each trap leads. *why: set when there can be no gate. */
+_must_check_ struct usp_error *gate_make_sites(struct gate *gate, struct action_intent *intent,
+					       const char **why);
+/* The site whose trap a thread with this instruction pointer has hit, or -1. */
+ssize_t gate_find_site(const struct gate *gate, uint64_t rip);
+
+/* gate_look.c: threads as /proc shows them. */
+/* Brings v in line with threads->v. */
+_must_check_ struct usp_error *gate_grow(struct gate *gate);
+ssize_t gate_index(struct gate *gate, pid_t tid);
+_must_check_ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *verdict);
+/* Whether he sleeps, and has no trap on his way therefore. */
+bool gate_sleeps(struct gate *gate, size_t i);
+void gate_forget_look(struct gate_thread *thread);
+/* By his registers, who is stopped. rip: judged as if he stood there. */
+_must_check_ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, uint64_t rip,
+					    bool *outside);
+/* The signals that a thread blocks. */
+_must_check_ int gate_read_mask(const struct target *target, pid_t tid, uint64_t *mask);
+void gate_note_blocker(struct gate *gate, const struct thread *thread, bool unknown, const char *why,
+		       char *where);
+void gate_threads_deinit(struct gate *gate);
+
+/* gate_serve.c: whatever waitpid has. *served: how many. Who stops is served and goes on, or is held. */
+_must_check_ struct usp_error *gate_serve(struct gate *gate, size_t *served);
+/* Asks who runs to stop. */
+void gate_interrupt(struct gate *gate, size_t i);
+
+/* gate_child.c: processes forked meanwhile. */
+_must_check_ struct usp_error *gate_child_born(struct gate *gate, pid_t pid, bool shares);
+_must_check_ struct usp_error *gate_child_stopped(struct gate *gate, pid_t pid, int status);
+_must_check_ struct usp_error *gate_children_let_go(struct gate *gate);
+
+/* gate_mask.c */
+/* Which trap: the one whose signal nobody blocks; else those who do are noted, to be unblocked. */
+_must_check_ struct usp_error *gate_choose_trap(struct gate *gate, struct action_intent *intent);
+_must_check_ struct usp_error *gate_note_masks(struct gate *gate);
+/* A thread has hit a trap: the kernel may have reset the handler, and unblocked the signal. */
+_must_check_ struct usp_error *gate_mend_signal(struct gate *gate, size_t i);
+
+#endif

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Serving the stops of the target's threads. The tracer asks for anybody's (only its own tracees are meant:
+ * __WNOTHREAD), serves one, and asks again.
+ *
+ *   a trap of ours    held, if drained; else passed on into the old code. Late (no trap stands there any
+ * more): run again the interrupt     looked at by his registers; goes on birth, death, signals, group stops
+ * as everywhere (thread_report.c), but forked children: gate_child.c
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "process/gate_internal.h"
+
+#define EVENT_OF(status) ((status) >> 16)
+
+void gate_interrupt(struct gate *gate, size_t i)
+{
+	struct thread *thread = &gate->threads->v[i];
+	if (thread->interrupted || thread->state != THREAD_RUNNING || gate->v[i].held)
+		return;
+	thread->interrupted = true;
+	ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL); /* a failure: it ended; waitpid tells */
+}
+
+/* From the stop of a trap's signal, without the signal. */
+static void go_on_at(struct gate *gate, size_t i, uint64_t rip)
+{
+	struct thread *thread = &gate->threads->v[i];
+	ptrace(PTRACE_POKEUSER, thread->tid, (void *)offsetof(struct user, regs.rip), (void *)rip);
+	if (thread->interrupted) /* used up by this stop */
+		ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
+	ptrace(PTRACE_CONT, thread->tid, NULL, NULL);
+}
+
+/* *ours: it was a trap of ours, and is dealt with. */
+static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
+{
+	struct gate_thread *at = &gate->v[i];
+	struct thread *thread = &gate->threads->v[i];
+	siginfo_t info;
+	uint8_t byte;
+	*ours = false;
+	if (ptrace(PTRACE_GETREGS, thread->tid, NULL, &thread->registers) < 0 ||
+	    ptrace(PTRACE_GETSIGINFO, thread->tid, NULL, &info) < 0)
+		return NULL; /* killed meanwhile */
+	ssize_t site = gate_find_site(gate, thread->registers.rip);
+	if (site < 0 || info.si_code <= 0)
+		return NULL;
+	uint64_t address = gate->sites[site].address;
+	if (target_read(gate->target, address, &byte, 1) < 0)
+		return NULL;
+	if (byte != gate->trap && gate->adjust == 0) {
+		/* A late trap, or a fault of the instruction itself: that comes again at once. */
+		if (at->late_at == address && at->late_sp == thread->registers.rsp)
+			return NULL;
+		at->late_at = address;
+		at->late_sp = thread->registers.rsp;
+	}
+	*ours = true;
+	struct usp_error *error = gate_mend_signal(gate, i);
+	if (error)
+		return error;
+	if (byte != gate->trap) {
+		at->clean = gate->closing;
+		go_on_at(gate, i, address);
+		return NULL;
+	}
+	if (!at->drained) {
+		bool outside;
+		error = gate_examine(gate, thread, gate->entries[site], &outside);
+		if (error)
+			return error;
+		at->drained = outside;
+	}
+	if (at->drained) {
+		at->held = true;
+		at->site = (size_t)site;
+	} else {
+		go_on_at(gate, i, gate->sites[site].old_to);
+	}
+	return NULL;
+}
+
+/* In PTRACE_EVENT_STOP, with registers. */
+static struct usp_error *serve_stop(struct gate *gate, size_t i)
+{
+	struct gate_thread *at = &gate->v[i];
+	struct thread *thread = &gate->threads->v[i];
+	struct usp_error *error = NULL;
+	uint64_t bit = 1ull << (gate->signal - 1);
+	if (thread->state != THREAD_STOPPED && thread->state != THREAD_GROUP_STOPPED)
+		return NULL;
+	if (at->mask_wanted) {
+		uint64_t mask = at->mask & ~bit;
+		at->mask_wanted = false;
+		at->mask_changed = ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask) == 0;
+	} else if (gate->closing && at->mask_changed) {
+		uint64_t mask;
+		/* Changed by the program meanwhile: its own doing, but for the bit that we took out. */
+		if (ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), &mask) == 0) {
+			mask = mask == (at->mask & ~bit) ? at->mask : mask | bit;
+			ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask);
+		}
+		at->mask_changed = false;
+	}
+	if (gate->closing) {
+		at->clean = true;
+	} else if (gate->raised && !at->drained && thread->has_registers) {
+		bool outside;
+		error = gate_examine(gate, thread, thread->registers.rip, &outside);
+		at->drained = !error && outside;
+	}
+	threads_resume(gate->threads, i);
+	return error;
+}
+
+static bool is_thread(const struct gate *gate, pid_t pid)
+{
+	char path[24];
+	snprintf(path, sizeof(path), "%d", pid);
+	return faccessat(gate->target->taskfd, path, F_OK, 0) == 0;
+}
+
+/* A process was forked: not for thread_report.c, which lets it go as it is. */
+static struct usp_error *serve_fork(struct gate *gate, size_t i, int event, bool *served)
+{
+	unsigned long message = 0;
+	struct thread *thread = &gate->threads->v[i];
+	*served = false;
+	if (ptrace(PTRACE_GETEVENTMSG, thread->tid, NULL, &message) < 0 || !message ||
+	    is_thread(gate, (pid_t)message))
+		return NULL;
+	*served = true;
+	struct usp_error *error = gate_child_born(gate, (pid_t)message, event != PTRACE_EVENT_FORK);
+	if (thread->interrupted)
+		ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
+	ptrace(PTRACE_CONT, thread->tid, NULL, NULL);
+	return error;
+}
+
+static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
+{
+	struct usp_error *error = NULL;
+	gate_forget_look(&gate->v[i]);
+	if (gate->v[i].held) {
+		/* Only its death gets it out of there. */
+		gate->v[i].held = false;
+	}
+	if (WIFSTOPPED(status)) {
+		int event = EVENT_OF(status);
+		bool served = false;
+		if (event == 0 && WSTOPSIG(status) == gate->signal)
+			error = serve_trap(gate, i, &served);
+		else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK ||
+			 event == PTRACE_EVENT_CLONE)
+			error = serve_fork(gate, i, event, &served);
+		if (error || served)
+			return error;
+		error = threads_take(gate->threads, i, status, event == PTRACE_EVENT_STOP);
+		if (!error && event == PTRACE_EVENT_STOP)
+			error = serve_stop(gate, i);
+	} else {
+		error = threads_take(gate->threads, i, status, false);
+	}
+	return error ? error : gate_grow(gate);
+}
+
+static struct usp_error *serve_unknown(struct gate *gate, pid_t pid, int status)
+{
+	if (gate->helper && pid == remote_tid(gate->helper))
+		return usp_errorf(USP_FAILED, "the helper thread %d in process %d was killed", pid,
+				  gate->target->pid);
+	if (!is_thread(gate, pid))
+		return gate_child_stopped(gate, pid, status);
+	/* A thread whose birth its parent has not told yet. */
+	if (threads_reserve(gate->threads, gate->threads->n + 1) < 0)
+		return &usp_error_no_memory;
+	struct thread *thread = threads_append(gate->threads, pid);
+	thread->options = gate->threads->v[0].options;
+	struct usp_error *error = gate_grow(gate);
+	return error ? error : serve_one(gate, gate->n - 1, status);
+}
+
+struct usp_error *gate_serve(struct gate *gate, size_t *served)
+{
+	struct usp_error *error = NULL;
+	*served = 0;
+	while (!error) {
+		int status;
+		pid_t pid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid <= 0)
+			break;
+		++*served;
+		ssize_t i = gate_index(gate, pid);
+		error = i >= 0 ? serve_one(gate, (size_t)i, status) : serve_unknown(gate, pid, status);
+	}
+	return error ? error : threads_check_gone(gate->threads);
+}
