@@ -228,11 +228,12 @@ int action_unload(struct engine *engine, struct engine_payload *payload, const s
 	/* Off the text nobody can enter any more; who is inside is waited for. Where nobody has ever been,
 	 * nobody is. */
 	if (r == 0 && payload->entered && payload->text.start < payload->text.end) {
-		if (engine->ranges_max == 0) {
+		if (engine->ranges_max < 2) {
 			r = run_fail(&run, -CORE_ENOSPC, ACTION_NO_ROOM, payload);
 		} else {
-			engine->ranges[0] = payload->text;
-			run.n_ranges = 1;
+			engine->ranges[run.n_ranges++] = payload->text;
+			if (payload->pads.start < payload->pads.end)
+				engine->ranges[run.n_ranges++] = payload->pads;
 			run.intent = (struct action_intent){.action = run.kind, .payload = payload};
 			r = quiesce_open(&run);
 		}

@@ -10,8 +10,8 @@ void engine_init(struct engine *engine, const struct host_ops *ops, void *host, 
 static void add_room(const struct engine_payload *payload, size_t *n_sites, size_t *n_ranges)
 {
 	*n_sites += payload->n_sites;
-	/* What is inside a site counts as a range of its own; and the payload's text. */
-	*n_ranges += payload->n_old_ranges + payload->n_sites + 1;
+	/* What is inside a site counts as a range of its own; and the payload's text, and its pads. */
+	*n_ranges += payload->n_old_ranges + payload->n_sites + 2;
 }
 
 void engine_room(const struct engine *engine, const struct engine_payload *extra, size_t *n_sites,

@@ -97,7 +97,9 @@ struct engine_payload {
 	const struct host_range
 		*old_ranges; /* old code that must be free before it is replaced; from entry + 1 on */
 	size_t n_old_ranges;
-	struct host_range text;	    /* its own code; empty: none */
+	struct host_range text; /* its own code; empty: none */
+	struct host_range
+		pads; /* more code of its own, not of its functions: looked at by unload alone. Empty: none */
 	uint32_t hooks[HOOK_KINDS]; /* how many of each kind */
 	const char *const *symbols; /* new global symbols it brings */
 	size_t n_symbols;

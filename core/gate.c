@@ -51,6 +51,13 @@ int gated_try(struct run *run, uint64_t deadline_ns, enum action_reason *why)
 	int r = poke_init(poke, ops, engine->host, trap->bytes, trap->length, run->intent.sites,
 			  run->intent.n_sites);
 	run->report->n_sites = poke->n;
+	if (r == 0) {
+		r = ops->ready(engine->host);
+		if (r < 0) {
+			*why = r == -CORE_EAGAIN ? ACTION_NOT_QUIESCENT : ACTION_HOST;
+			return r;
+		}
+	}
 	if (r == 0 && poke->n > 0)
 		r = poke_gate(poke);
 	if (r < 0) {

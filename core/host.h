@@ -70,7 +70,7 @@ struct host_ops {
 	int (*release)(void *host);
 
 	/*
-	 * The gated switch; all five or none (NULL: ACTION_MODE_GATE is refused). Order of an action:
+	 * The gated switch; all six or none (NULL: ACTION_MODE_GATE is refused). Order of an action:
 	 *
 	 *     gate_open, intent, { traps written, sync; drain; traps taken away, sync; let_go; pause }…,
 	 *     traps written, sync; drain, commit, tails, sync, first bytes, sync; let_go, gate_close, settled
@@ -81,6 +81,9 @@ struct host_ops {
 	 * rendezvous instead.
 	 */
 	int (*gate_open)(void *host, struct action_intent *intent, const struct host_range *ranges, size_t n);
+	/* Before each try. -CORE_EAGAIN: somebody is known to be inside and not about to leave; no trap is
+	 * written for that. */
+	int (*ready)(void *host);
 	/*
 	 * Every site of poke traps (poke->n may be 0: an unload). 0: no core is inside the ranges, and those
 	 * that were seen outside cannot get in; so whoever hits a trap from here on is held. Until then he is

@@ -215,6 +215,8 @@ _must_check_ static struct usp_error *put_relative(struct job *job)
 	struct usp_error *error;
 	if (is_vendors_choice(now))
 		return refuse(now, "processors disagree about its operand-size prefix");
+	if (now->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return refuse(now, "it is a kind of branch that is not known here");
 	/* Of the prefixes only bnd means anything before a jump; a hint is one. */
 	bool is_bound = has_prefix(now, 0xf2);
 	if (now->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && opcode >= 0x80 && opcode <= 0x8f) {

@@ -16,13 +16,15 @@
 
 #include "process/gate_internal.h"
 #include "process/membarrier.h"
+#include "process/proc_stat.h"
 
 #define HELPER_STACK   33792 /* bytes from the start of usplice's stack area: the top of the helper's stack */
 #define HELPER_STOP_NS 1000000000ull /* to get hold of it */
 #define HELPER_END_NS  1000000000ull /* for it to end */
 #define CLOSE_NS       10000000000ull
 #define NAP_NS	       30000
-#define ROOM_FILES     64 /* descriptors that are left for everything else */
+#define HANDLER_NAP_NS 1000000 /* for a thread to leave its signal handler */
+#define ROOM_FILES     64      /* descriptors that are left for everything else */
 
 static void destroy(struct gate *gate, bool stop_all)
 {
@@ -35,6 +37,7 @@ static void destroy(struct gate *gate, bool stop_all)
 		free(gate->blockers[i].where);
 	free(gate->blockers);
 	free(gate->children);
+	free(gate->signals);
 	free(gate->sites);
 	free(gate->entries);
 	range_set_deinit(&gate->inside);
@@ -163,8 +166,6 @@ static struct usp_error *prepare(struct gate *gate, struct action_intent *intent
 		error = take_threads(gate, helper);
 	if (!error && gate->n_sites)
 		error = unblock(gate);
-	if (!error && gate->n_sites)
-		error = net_publish(gate->target, &gate->session->registry->header.net);
 	if (!error)
 		error = first_look(gate);
 	return error;
@@ -184,6 +185,11 @@ struct usp_error *gate_create(struct session *session, struct stack_checker *che
 {
 	*ret = NULL;
 	*why = NULL;
+	struct proc_stat stat;
+	if (proc_stat_read(session->target->procfd, "stat", &stat) < 0 || stat.state == 'T') {
+		*why = "the process is stopped, and a helper thread in it would not run";
+		return NULL;
+	}
 	if (session->target->seccomp) {
 		*why = "a thread has a seccomp filter, which may kill a helper thread for its system calls";
 		return NULL;
@@ -243,10 +249,13 @@ static struct usp_error *finish_traps(struct gate *gate)
 	uint64_t deadline_ns = now_ns() + CLOSE_NS;
 	struct usp_error *error = NULL;
 	gate->closing = true;
-	for (size_t i = 0; i < gate->n; i++)
+	for (size_t i = 0; i < gate->n; i++) {
 		gate->v[i].clean = false;
+		gate->v[i].late_at = 0;
+	}
 	for (bool left = true; left && !error;) {
 		size_t served;
+		bool in_handler = false;
 		left = false;
 		for (size_t i = 0; i < gate->n; i++) {
 			struct gate_thread *at = &gate->v[i];
@@ -257,6 +266,7 @@ static struct usp_error *finish_traps(struct gate *gate)
 				continue;
 			}
 			left = true;
+			in_handler |= at->mask_tries != 0;
 			gate_interrupt(gate, i);
 		}
 		error = gate_serve(gate, &served);
@@ -266,8 +276,8 @@ static struct usp_error *finish_traps(struct gate *gate)
 					   "trap: the handler "
 					   "for it stays; `usplice recover --pid %d` takes it away",
 					   gate->target->pid, gate->target->pid);
-		if (!error && left && !served)
-			thread_nap(NAP_NS);
+		if (!error && left && (!served || in_handler))
+			thread_nap(in_handler ? HANDLER_NAP_NS : NAP_NS);
 	}
 	return error;
 }
@@ -316,6 +326,8 @@ struct usp_error *gate_close(struct gate *gate, bool stop_all)
 	/* Where traps have to stay, the net stays; the helper finishes the text once it is let go. */
 	if (gate->threads && gate->n_sites && !gate->unfinished)
 		error = finish_traps(gate);
+	if (!error && gate->helper)
+		error = gate_give_signals(gate);
 	if (gate->armed && !gate->unfinished && !error)
 		error = disarm(gate);
 	end_helper(gate, helper);

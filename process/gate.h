@@ -44,6 +44,9 @@ _must_check_ struct usp_error *gate_create(struct session *session, struct stack
 					   size_t n, struct gate **ret, const char **why);
 /* One core sync, made by the helper thread. */
 _must_check_ struct usp_error *gate_sync(struct gate *gate);
+/* *ready false: somebody is inside, asleep, as he has been since he was looked at: no use in raising the
+ * gate. */
+_must_check_ struct usp_error *gate_ready(struct gate *gate, bool *ready);
 /* *drained false: somebody was still inside at deadline_ns, see gate_blockers(). */
 _must_check_ struct usp_error *gate_drain(struct gate *gate, uint64_t deadline_ns, bool *drained);
 /* at_site: whole instructions stand at every site again; else traps may, and those held go where the commit

@@ -4,34 +4,45 @@
  * because the only way in is the entry, and the entry traps. So each thread needs to be seen outside once.
  */
 #include <string.h>
-#include <sys/ptrace.h>
+#include <unistd.h>
 
 #include "process/gate_internal.h"
 
 #define NAP_FIRST_NS 10000
 #define NAP_LAST_NS  200000
+#define SLICE_NS     4000000 /* a scheduler's turn, about */
+#define TURNS_MAX    8
 
 static void begin(struct gate *gate)
 {
 	gate->raised = true;
-	for (size_t i = 0; i < gate->n; i++)
-		gate->v[i].drained =
-			gate->v[i].held; /* who was held meanwhile stands at a trap, and was seen outside */
+	gate->tries++;
+	threads_hurry(gate->threads);
+	/* Who was held meanwhile stands at a trap, and was seen outside. Where there are no sites (an unload)
+	 * there is no way in at all, and what was seen in earlier tries holds. */
+	for (size_t i = 0; i < gate->n && gate->n_sites; i++)
+		gate->v[i].drained = gate->v[i].held;
 }
 
 /*
- * Looks at those who are not drained yet. *left: how many remain. *hopeless: one of them sleeps inside, as he
- * did when he was looked at before the gate: nobody is kept waiting for him.
+ * Where more threads run than there are CPUs, those who run must have their turns before they can be asked.
+ * That is no time they would have had otherwise, so the try gets it on top.
  */
-static struct usp_error *look_round(struct gate *gate, bool first, size_t *left, bool *hopeless)
+static uint64_t turns_ns(const struct gate *gate, size_t running)
 {
-	*left = 0;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned tries = gate->tries < TURNS_MAX ? gate->tries : TURNS_MAX;
+	return cpus > 0 && running > (size_t)cpus ? running / (size_t)cpus * SLICE_NS * tries : 0;
+}
+
+/* Looks at those who are not drained yet. *left: how many remain; *running: of these. */
+static struct usp_error *look_round(struct gate *gate, size_t *left, size_t *running)
+{
+	*left = *running = 0;
 	for (size_t i = 0; i < gate->n; i++) {
 		enum gate_verdict verdict;
 		if (gate->v[i].drained || gate->threads->v[i].state == THREAD_EXITED)
 			continue;
-		bool known = gate->v[i].looked;
-		uint64_t runs = gate->v[i].runs;
 		struct usp_error *error = gate_look(gate, i, &verdict);
 		if (error)
 			return error;
@@ -40,9 +51,8 @@ static struct usp_error *look_round(struct gate *gate, bool first, size_t *left,
 			continue;
 		}
 		++*left;
-		if (verdict == GATE_INSIDE)
-			*hopeless |= first && known && gate->v[i].runs == runs;
-		else
+		*running += verdict == GATE_RUNS;
+		if (verdict != GATE_INSIDE)
 			gate_interrupt(gate, i);
 	}
 	return NULL;
@@ -57,6 +67,27 @@ static void count_blockers(struct gate *gate)
 	}
 }
 
+struct usp_error *gate_ready(struct gate *gate, bool *ready)
+{
+	size_t served;
+	*ready = true;
+	struct usp_error *error = gate_serve(gate, &served);
+	if (!error && gate->n_sites)
+		error = net_publish(gate->target, &gate->session->registry->header.net);
+	for (size_t i = 0; i < gate->n && !error; i++) {
+		enum gate_verdict verdict;
+		gate->v[i].drained &= !gate->n_sites;
+		gate->v[i].late_at = 0; /* a trap can be late once a try; what comes twice is a fault */
+		if (gate->v[i].drained || gate->threads->v[i].state == THREAD_EXITED)
+			continue;
+		error = gate_look(gate, i, &verdict);
+		*ready &= verdict != GATE_INSIDE;
+	}
+	if (!error && !*ready)
+		count_blockers(gate);
+	return error;
+}
+
 struct usp_error *gate_drain(struct gate *gate, uint64_t deadline_ns, bool *drained)
 {
 	uint64_t nap_ns = NAP_FIRST_NS;
@@ -65,18 +96,19 @@ struct usp_error *gate_drain(struct gate *gate, uint64_t deadline_ns, bool *drai
 	*drained = false;
 	begin(gate);
 	for (;;) {
-		size_t left, served;
-		bool hopeless = false;
+		size_t left, running, served;
 		error = gate_serve(gate, &served);
 		if (!error)
-			error = look_round(gate, first, &left, &hopeless);
+			error = look_round(gate, &left, &running);
 		if (error)
 			return error;
 		if (!left) {
 			*drained = true;
 			return NULL;
 		}
-		if (hopeless || now_ns() >= deadline_ns) {
+		if (first)
+			deadline_ns += turns_ns(gate, running);
+		if (now_ns() >= deadline_ns) {
 			count_blockers(gate);
 			return NULL;
 		}
@@ -99,19 +131,16 @@ struct usp_error *gate_let_go(struct gate *gate, bool at_site)
 			sizeof(word)) < 0)
 		return usp_errorf(USP_FAILED, "cannot read the commit word of process %d", gate->target->pid);
 	gate->raised = false;
+	threads_calm(gate->threads);
 	gate->unfinished = !at_site;
 	for (size_t i = 0; i < gate->n; i++) {
 		struct gate_thread *at = &gate->v[i];
-		struct thread *thread = &gate->threads->v[i];
 		if (!at->held)
 			continue;
 		const struct net_site *site = &gate->sites[at->site];
 		uint64_t rip = at_site ? site->address : word == gate->old_word ? site->old_to : site->new_to;
 		at->held = false;
-		ptrace(PTRACE_POKEUSER, thread->tid, (void *)offsetof(struct user, regs.rip), (void *)rip);
-		if (thread->interrupted) /* used up by the trap's stop */
-			ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
-		ptrace(PTRACE_CONT, thread->tid, NULL, NULL);
+		gate_go_on_at(gate, i, rip);
 	}
 	return gate_children_let_go(gate);
 }

@@ -5,6 +5,7 @@
 #ifndef PROCESS_GATE_INTERNAL_H
 #define PROCESS_GATE_INTERNAL_H
 
+#include <signal.h>
 #include <sys/resource.h>
 
 #include "base/range.h"
@@ -30,15 +31,21 @@ struct gate_thread {		      /* of threads->v[] of the same index */
 	bool held; /* at a trap, in the stop of its signal */
 	size_t site;
 	bool mask_changed, mask_wanted; /* his signal is (to be) unblocked */
-	uint64_t mask;			/* his own, when mask_changed or mask_wanted */
-	bool clean;			/* after the traps are gone: has none on his way */
-	uint64_t late_at, late_sp;	/* where he was last sent back to run an instruction again */
+	unsigned mask_tries;
+	uint64_t mask;		   /* his own, when mask_changed or mask_wanted */
+	bool clean;		   /* after the traps are gone: has none on his way */
+	uint64_t late_at, late_sp; /* where he was last sent back to run an instruction again */
 };
 
 struct gate_child {
 	pid_t pid;
 	bool shares; /* the memory, as far as is known: waits for the gate's end */
 	bool stopped;
+};
+
+struct gate_signal {
+	pid_t tid;
+	siginfo_t info;
 };
 
 struct gate {
@@ -56,6 +63,7 @@ struct gate {
 	bool mask_changed; /* of some thread */
 	bool armed;
 	bool unfinished; /* traps stay in the text */
+	unsigned tries;
 	bool limit_raised;
 	struct rlimit limit;
 	bool raised;  /* traps may be met */
@@ -80,7 +88,8 @@ struct gate {
 
 	struct gate_blocker *blockers;
 	size_t n_blockers, blockers_capacity;
-	struct usp_error *error; /* of a stop that was served */
+	struct gate_signal *signals; /* to be sent again when masks are as they were */
+	size_t n_signals, signals_capacity;
 };
 
 /* gate_sites.c: where each trap leads. *why: set when there can be no gate. */
@@ -100,14 +109,14 @@ void gate_forget_look(struct gate_thread *thread);
 /* By his registers, who is stopped. rip: judged as if he stood there. */
 _must_check_ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, uint64_t rip,
 					    bool *outside);
-/* The signals that a thread blocks. */
-_must_check_ int gate_read_mask(const struct target *target, pid_t tid, uint64_t *mask);
 void gate_note_blocker(struct gate *gate, const struct thread *thread, bool unknown, const char *why,
 		       char *where);
 void gate_threads_deinit(struct gate *gate);
 
 /* gate_serve.c: whatever waitpid has. *served: how many. Who stops is served and goes on, or is held. */
 _must_check_ struct usp_error *gate_serve(struct gate *gate, size_t *served);
+/* From the stop of a trap's signal, without the signal. */
+void gate_go_on_at(struct gate *gate, size_t i, uint64_t rip);
 /* Asks who runs to stop. */
 void gate_interrupt(struct gate *gate, size_t i);
 
@@ -120,7 +129,12 @@ _must_check_ struct usp_error *gate_children_let_go(struct gate *gate);
 /* Which trap: the one whose signal nobody blocks; else those who do are noted, to be unblocked. */
 _must_check_ struct usp_error *gate_choose_trap(struct gate *gate, struct action_intent *intent);
 _must_check_ struct usp_error *gate_note_masks(struct gate *gate);
-/* A thread has hit a trap: the kernel may have reset the handler, and unblocked the signal. */
-_must_check_ struct usp_error *gate_mend_signal(struct gate *gate, size_t i);
+/* A thread has hit a trap: the kernel may have reset the handler. */
+_must_check_ struct usp_error *gate_mend_signal(struct gate *gate);
+/* Who is stopped gets his mask back; mask_changed stays when it cannot be now. */
+void gate_restore_mask(struct gate *gate, size_t i);
+/* A signal that somebody sent to a thread that should block it: kept back, and given back. */
+_must_check_ struct usp_error *gate_keep_signal(struct gate *gate, pid_t tid, const siginfo_t *info);
+_must_check_ struct usp_error *gate_give_signals(struct gate *gate);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "process/gate_internal.h"
+#include "process/proc_stat.h"
 
 /* ---- the list ---- */
 
@@ -166,10 +167,16 @@ bool gate_sleeps(struct gate *gate, size_t i)
 	return read_syscall(gate, i, &thread, &number);
 }
 
-/* His child runs in the same memory, and is nobody's tracee. */
-static bool waits_for_vfork(long number)
+/* His child runs in the same memory, and is nobody's tracee. (A newborn that has not run yet shows clone,
+ * too.) */
+static bool waits_for_vfork(const struct gate *gate, pid_t tid, long number)
 {
-	return number == SYS_vfork || number == SYS_clone || number == SYS_clone3;
+	struct proc_stat stat;
+	char path[24];
+	if (number != SYS_vfork && number != SYS_clone && number != SYS_clone3)
+		return false;
+	snprintf(path, sizeof(path), "%d/stat", tid);
+	return proc_stat_read(gate->target->taskfd, path, &stat) < 0 || stat.state == 'D';
 }
 
 void gate_forget_look(struct gate_thread *thread)
@@ -182,7 +189,7 @@ static struct usp_error *judge(struct gate *gate, size_t i, const struct thread 
 {
 	enum stack_verdict verdict;
 	char *where = NULL;
-	if (waits_for_vfork(number)) {
+	if (waits_for_vfork(gate, asleep->tid, number)) {
 		*ret = GATE_INSIDE;
 		gate_note_blocker(gate, asleep, true,
 				  "waits for the child of a vfork, which runs in its memory", NULL);

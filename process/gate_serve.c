@@ -28,8 +28,7 @@ void gate_interrupt(struct gate *gate, size_t i)
 	ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL); /* a failure: it ended; waitpid tells */
 }
 
-/* From the stop of a trap's signal, without the signal. */
-static void go_on_at(struct gate *gate, size_t i, uint64_t rip)
+void gate_go_on_at(struct gate *gate, size_t i, uint64_t rip)
 {
 	struct thread *thread = &gate->threads->v[i];
 	ptrace(PTRACE_POKEUSER, thread->tid, (void *)offsetof(struct user, regs.rip), (void *)rip);
@@ -49,6 +48,12 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	if (ptrace(PTRACE_GETREGS, thread->tid, NULL, &thread->registers) < 0 ||
 	    ptrace(PTRACE_GETSIGINFO, thread->tid, NULL, &info) < 0)
 		return NULL; /* killed meanwhile */
+	if (info.si_code <= 0 && at->mask_changed) {
+		/* Sent to a thread that blocks it, as far as the program knows. */
+		*ours = true;
+		gate_go_on_at(gate, i, thread->registers.rip);
+		return gate_keep_signal(gate, thread->tid, &info);
+	}
 	ssize_t site = gate_find_site(gate, thread->registers.rip);
 	if (site < 0 || info.si_code <= 0)
 		return NULL;
@@ -63,12 +68,12 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 		at->late_sp = thread->registers.rsp;
 	}
 	*ours = true;
-	struct usp_error *error = gate_mend_signal(gate, i);
+	struct usp_error *error = gate_mend_signal(gate);
 	if (error)
 		return error;
 	if (byte != gate->trap) {
-		at->clean = gate->closing;
-		go_on_at(gate, i, address);
+		at->clean = gate->closing && !at->mask_changed;
+		gate_go_on_at(gate, i, address);
 		return NULL;
 	}
 	if (!at->drained) {
@@ -82,7 +87,7 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 		at->held = true;
 		at->site = (size_t)site;
 	} else {
-		go_on_at(gate, i, gate->sites[site].old_to);
+		gate_go_on_at(gate, i, gate->sites[site].old_to);
 	}
 	return NULL;
 }
@@ -101,16 +106,12 @@ static struct usp_error *serve_stop(struct gate *gate, size_t i)
 		at->mask_wanted = false;
 		at->mask_changed = ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask) == 0;
 	} else if (gate->closing && at->mask_changed) {
-		uint64_t mask;
-		/* Changed by the program meanwhile: its own doing, but for the bit that we took out. */
-		if (ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), &mask) == 0) {
-			mask = mask == (at->mask & ~bit) ? at->mask : mask | bit;
-			ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask);
-		}
-		at->mask_changed = false;
+		gate_restore_mask(gate, i);
 	}
 	if (gate->closing) {
-		at->clean = true;
+		/* One who has just hit a trap stops for the interrupt first. */
+		at->clean = !at->mask_changed && thread->has_registers &&
+			    gate_find_site(gate, thread->registers.rip) < 0;
 	} else if (gate->raised && !at->drained && thread->has_registers) {
 		bool outside;
 		error = gate_examine(gate, thread, thread->registers.rip, &outside);

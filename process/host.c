@@ -104,6 +104,8 @@ static struct usp_error *fill_payload(struct host *host, struct host_payload *to
 		to->engine.target; /* the plan has compared them; a loaded module does not change */
 	to->engine.has_writable_data = record->writable_data;
 	to->engine.text = (struct host_range){record->text_start, record->text_end};
+	uint64_t pads = record->image_base + record->image_size;
+	to->engine.pads = (struct host_range){pads, pads + record->pads_size};
 	to->engine.symbols = record->symbols;
 	to->engine.n_symbols = record->n_symbols;
 	to->engine.user = to;

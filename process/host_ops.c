@@ -213,6 +213,14 @@ static int op_gate_open(void *context, struct action_intent *intent, const struc
 	return 0;
 }
 
+static int op_ready(void *context)
+{
+	struct host *host = context;
+	bool ready;
+	struct usp_error *error = gate_ready(host->gate, &ready);
+	return error ? keep(host, error, -CORE_EIO) : ready ? 0 : -CORE_EAGAIN;
+}
+
 static int op_drain(void *context, const struct poke *poke, const struct host_range *ranges, size_t n,
 		    uint64_t deadline_ns)
 {
@@ -431,6 +439,7 @@ const struct host_ops process_host_ops = {
 	.quiescent = op_quiescent,
 	.release = op_release,
 	.gate_open = op_gate_open,
+	.ready = op_ready,
 	.drain = op_drain,
 	.let_go = op_let_go,
 	.gate_close = op_gate_close,

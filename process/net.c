@@ -104,6 +104,21 @@ static bool sites_are_sound(const struct net_site *sites, size_t n)
 	return true;
 }
 
+/* Another try with the same sites: whoever is late for them is still known all the time. */
+static struct usp_error *table_is(const struct target *target, const struct net_data *data,
+				  const struct net_site *sites, size_t n, bool *ret)
+{
+	*ret = false;
+	if (data->n_late != n)
+		return NULL;
+	_cleanup_free_ struct net_site *now = malloc(n * sizeof(*now));
+	if (!now)
+		return &usp_error_no_memory;
+	struct usp_error *error = net_get(target, data->sites, now, n * sizeof(*now));
+	*ret = !error && !memcmp(now, sites, n * sizeof(*now));
+	return error;
+}
+
 struct usp_error *net_arm(const struct target *target, struct remote *remote, const struct net_area *area,
 			  int signal, uint8_t trap_byte, unsigned adjust, uint64_t word_address,
 			  uint64_t old_word, const struct net_site *sites, size_t n)
@@ -131,8 +146,11 @@ struct usp_error *net_arm(const struct target *target, struct remote *remote, co
 			return error;
 		data.entry = NET_PROGRAMS_MAX;
 	}
-	error = net_put_word(target, area, offsetof(struct net_data, n_late), 0);
-	if (!error)
+	bool same;
+	error = table_is(target, &data, sites, n, &same);
+	if (!error && !same)
+		error = net_put_word(target, area, offsetof(struct net_data, n_late), 0);
+	if (!error && !same)
 		error = net_put(target, data.sites, sites, n * sizeof(*sites));
 	if (error)
 		return error;
@@ -152,14 +170,14 @@ struct usp_error *net_arm(const struct target *target, struct remote *remote, co
 struct usp_error *net_publish(const struct target *target, const struct net_area *area)
 {
 	struct net_data data;
-	const uint64_t none = 0;
+	static const struct net_retried none[NET_RETRIED];
 	struct usp_error *error = net_read_data(target, area, &data);
 	if (error)
 		return error;
 	if (!data.n_late || data.entry == NET_PROGRAMS_MAX)
 		return usp_errorf(USP_WRONG_STATE, "the safety net in %s (%d) is not armed", target->name,
 				  target->pid);
-	error = net_put(target, area->code + NET_STATE_OFFSET + offsetof(struct net_state, retried), &none,
+	error = net_put(target, area->code + NET_STATE_OFFSET + offsetof(struct net_state, retried), none,
 			sizeof(none));
 	return error ? error : net_put_word(target, area, offsetof(struct net_data, n_sites), data.n_late);
 }

@@ -51,10 +51,11 @@ const struct net_trap *net_trap(uint8_t byte);
 
 /*
  * Maps what is missing, for n_sites at least. area: in and out; all 0: what a killed controller mapped is
- * adopted. scratch: REMOTE_SCRATCH_SIZE bytes in the target (remote_area.stack). A table that has become too
- * small stays mapped (a handler may be reading it) beside the new one, which is at least twice as large: as
- * much again may be lost at most. USP_WRONG_STATE: sites are published. USP_MISMATCH: area is not what is
- * mapped. USP_UNSUPPORTED: RLIMIT_FSIZE, or too many sites.
+ * adopted (a memfd_create() of its that ends only after this leaves a descriptor). scratch:
+ * REMOTE_SCRATCH_SIZE bytes in the target (remote_area.stack). A table that has become too small stays mapped
+ * (a handler may be reading it) beside the new one, which is at least twice as large: as much again may be
+ * lost at most. USP_WRONG_STATE: sites are published. USP_MISMATCH: area is not what is mapped.
+ * USP_UNSUPPORTED: RLIMIT_FSIZE, or too many sites.
  */
 _must_check_ struct usp_error *net_map(const struct target *target, struct remote *remote, uint64_t scratch,
 				       struct net_area *area, size_t n_sites);
@@ -74,7 +75,12 @@ _must_check_ struct usp_error *net_arm(const struct target *target, struct remot
  * forgotten. */
 _must_check_ struct usp_error *net_publish(const struct target *target, const struct net_area *area);
 
-/* No trap byte of ours stands any more. Late traps are still known, until the next net_arm(). */
+/*
+ * No trap byte of ours stands any more. Late traps are still known, until net_disarm() or a net_arm() with
+ * other sites: before these the caller has to know that none is on its way. A thread in PTRACE_EVENT_STOP may
+ * still have one pending, its instruction pointer at a site (plus adjust): the kernel reports that stop
+ * first.
+ */
 _must_check_ struct usp_error *net_retire(const struct target *target, const struct net_area *area);
 
 /*

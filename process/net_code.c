@@ -28,7 +28,7 @@ __asm__(".pushsection .rodata\n"
 	".globl net_code\n.hidden net_code\n"
 	"net_code:\n"
 	".set net_retried, net_code + 4096\n"
-	".set net_fired, net_code + 4096 + 8\n"
+	".set net_fired, net_code + 4096 + 1024\n"
 	".set net_data, net_code + 8192\n"
 	".set net_programs, net_code + 8192 + 128\n"
 	"	.ascii \"uspnet01\"\n"
@@ -87,11 +87,19 @@ __asm__(".pushsection .rodata\n"
 	"	jmp 1b\n"
 	"2:	mov %r11, %r9\n"
 	"	jmp 1b\n"
+	/* A trap of ours was published before it was written, and is gone before it is retired: one that is
+	 * there when nothing is published was ours if it is gone at the second look. */
 	"3:	movzbl (%rax), %r9d\n"
 	"	cmp 48(%r8), %r9\n"
 	"	jne net_late\n"
 	"	cmpq $0, 8(%r8)\n"
-	"	je net_program\n"	/* a trap stands there, but it is not ours */
+	"	jne 4f\n"
+	"	movzbl (%rax), %r9d\n"
+	"	cmp 48(%r8), %r9\n"
+	"	jne net_late\n"
+	"	cmpq $0, 8(%r8)\n"
+	"	je net_program\n"	/* it is not ours */
+	"4:\n"
 	"	mov 32(%r8), %r9\n"
 	"	mov (%r9), %r9\n"	/* the commit word */
 	"	mov 8(%r12), %rax\n"
@@ -102,15 +110,26 @@ __asm__(".pushsection .rodata\n"
 
 	"net_late:\n"
 	"	cmpq $0, 56(%r8)\n"
-	"	jne 4f\n"
+	"	jne 6f\n"
 	"	mov %rax, %r9\n"
 	"	rol $32, %r9\n"
 	"	xor 160(%rdx), %r9\n"
+	"	movabs $0x9e3779b97f4a7c15, %r11\n"
+	"	imul %r9, %r11\n"
+	"	shr $58, %r11\n"
+	"	shl $4, %r11\n"
+	"	lea net_retried(%rip), %rcx\n"
+	"	add %r11, %rcx\n"
 	"	mov %r9, %r11\n"
-	"	xchg %r9, net_retried(%rip)\n"
+	"	xchg %r11, (%rcx)\n"
 	"	cmp %r9, %r11\n"
-	"	je net_program\n"
-	"4:	mov %rax, 168(%rdx)\n"
+	"	je 5f\n"
+	"	movq $0, 8(%rcx)\n"
+	"	jmp 6f\n"
+	"5:	lock incq 8(%rcx)\n"
+	"	cmpq $4, 8(%rcx)\n"
+	"	jae net_program\n"
+	"6:	mov %rax, 168(%rdx)\n"
 	"net_return:\n"
 	"	xor %eax, %eax\n"
 	"net_leave:\n"
@@ -210,8 +229,10 @@ __asm__(".pushsection .rodata\n"
 	"	xor %edx, %edx\n"
 	"	xor %r10d, %r10d\n"
 	"	syscall\n"
+	"net_cloned:\n"
 	"	test %rax, %rax\n"
 	"	jz net_helper\n"
+	"net_parent:\n"
 	"	mov %rax, %r8\n"
 	"	mov $14, %eax\n"
 	"	mov $2, %edi\n"
@@ -348,13 +369,15 @@ __asm__(".pushsection .rodata\n"
 	"	.org net_code + 4096\n" /* an error if it does not fit */
 
 	".balign 8\n"
-	".globl net_code_restorer, net_code_spawn, net_code_helper, net_code_helper_end, net_code_exit\n"
-	".hidden net_code_restorer, net_code_spawn, net_code_helper, net_code_helper_end, net_code_exit\n"
+	".globl net_code_restorer, net_code_spawn, net_code_helper, net_code_helper_end, net_code_exit, net_code_cloned, net_code_parent\n"
+	".hidden net_code_restorer, net_code_spawn, net_code_helper, net_code_helper_end, net_code_exit, net_code_cloned, net_code_parent\n"
 	"net_code_restorer: .quad net_restorer - net_code\n"
 	"net_code_spawn: .quad net_spawn - net_code\n"
 	"net_code_helper: .quad net_helper - net_code\n"
 	"net_code_helper_end: .quad net_helper_last - net_code\n"
 	"net_code_exit: .quad net_exit - net_code\n"
+	"net_code_cloned: .quad net_cloned - net_code\n"
+	"net_code_parent: .quad net_parent - net_code\n"
 	".popsection\n");
 /* clang-format on */
 
@@ -378,7 +401,8 @@ _Static_assert(offsetof(struct net_site, address) == 0 && offsetof(struct net_si
 		       offsetof(struct net_site, old_bytes) == 32 &&
 		       offsetof(struct net_site, new_bytes) == 64 && sizeof(struct net_site) == 96,
 	       "the code uses these offsets");
-_Static_assert(offsetof(struct net_state, retried) == 0 && offsetof(struct net_state, fired) == 8 &&
+_Static_assert(offsetof(struct net_state, retried) == 0 && sizeof(struct net_retried) == 16 &&
+		       NET_RETRIED == 64 && offsetof(struct net_state, fired) == 1024 &&
 		       NET_STATE_OFFSET == 4096 && NET_DATA_OFFSET == 8192 && NET_PROGRAMS_MAX == 24 &&
 		       NET_ENTRIES == 64 && sizeof(struct net_state) <= NET_SCRATCH,
 	       "the code uses these places");

@@ -17,8 +17,9 @@
  *	the site does not trap any more	  the trap is late: back to the site, which is run again
  *	otherwise			  the program's
  * A fault of the site's own first instruction looks like a late trap where the saved address is the site's
- * (not so for CC). So the first one is run again; the same one again at once (thread's stack pointer and site
- * in state->retried) is a fault, and the program's.
+ * (not so for CC). So it is run again; the same one over and over (thread's stack pointer and site, in
+ * state->retried) is a fault, and the program's. A thread is late for a site at most twice between two
+ * publications: once for the one before.
  *
  * What is the program's is handed on with every register, flag and the stack as at entry, by a jump. For
  * SIG_DFL, and a fault where the program ignores, the action is put back to SIG_DFL and the signal queued
@@ -39,6 +40,7 @@
 #define NET_MASKS_MAX	 8192u
 #define NET_TABLE_OFFSET (NET_MASKS_OFFSET + NET_MASKS_MAX * 16u)
 #define NET_PROGRAMS_MAX 24u
+#define NET_RETRIED	 64u
 #define NET_ENTRIES	 64u		       /* where the first entry is, and how far apart they are */
 #define NET_SCRATCH	 2048u		       /* in the state page */
 #define NET_MAGIC	 0x3130746e65707375ull /* "uspnet01" */
@@ -81,15 +83,22 @@ struct net_data {
 	struct net_program programs[NET_PROGRAMS_MAX];
 };
 
+struct net_retried {
+	uint64_t key; /* site and stack pointer: of a late trap that might be a fault */
+	uint64_t run; /* how often again, nobody else between */
+};
+
 struct net_state {
-	uint64_t retried;		  /* the last late trap that might be a fault */
-	uint64_t fired[NET_PROGRAMS_MAX]; /* the program's SA_RESETHAND has had its effect */
+	struct net_retried retried[NET_RETRIED]; /* by a hash of the key */
+	uint64_t fired[NET_PROGRAMS_MAX];	 /* the program's SA_RESETHAND has had its effect */
 };
 
 /* The page of code, NET_CODE_SIZE bytes. */
 extern const uint8_t net_code[];
 
 /* Where things are in it. */
-extern const uint64_t net_code_restorer, net_code_spawn, net_code_helper, net_code_helper_end, net_code_exit;
+extern const uint64_t net_code_restorer, net_code_spawn;
+extern const uint64_t net_code_helper, net_code_helper_end, net_code_exit;
+extern const uint64_t net_code_cloned, net_code_parent; /* here it is not yet known who is who */
 
 #endif

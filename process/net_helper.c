@@ -88,7 +88,9 @@ struct usp_error *net_done(const struct target *target, const struct net_area *a
 bool net_dismiss(const struct net_area *area, struct user_regs_struct *registers)
 {
 	const uint64_t offset = registers->rip - area->code;
-	if (!area->code || offset < net_code_helper || offset >= net_code_helper_end)
+	/* Just born, it has the clone's 0; its parent never has. */
+	const bool born = offset >= net_code_cloned && offset < net_code_parent && !registers->rax;
+	if (!area->code || (!born && (offset < net_code_helper || offset >= net_code_helper_end)))
 		return false;
 	registers->rip = area->code + net_code_exit;
 	registers->orig_rax = ~0ull; /* no system call to be restarted */

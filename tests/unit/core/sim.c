@@ -177,6 +177,19 @@ static int sim_gate_open(void *host, struct action_intent *intent, const struct 
 	return 0;
 }
 
+static int sim_ready(void *host)
+{
+	struct sim *sim = host;
+	tick(sim);
+	assert_true(sim->gate_open);
+	if (fails(sim, false))
+		return -CORE_EIO;
+	if (sim->not_ready == 0)
+		return 0;
+	sim->not_ready--;
+	return -CORE_EAGAIN;
+}
+
 /* Every site traps and has its old tail; only then it is asked for. */
 static int sim_drain(void *host, const struct poke *poke, const struct host_range *ranges, size_t n,
 		     uint64_t deadline_ns)
@@ -314,10 +327,10 @@ static int sim_commit(void *host, const struct action_intent *intent)
 	assert_int_equal(sim->intent.n_sites, intent->n_sites);
 	for (size_t i = 0; i < intent->n_sites; i++) {
 		const struct poke_site *site = &sim->journal[i];
-		/* By gate nothing is new yet: what a trap means is about to change, for all at once. */
+		/* By gate no first byte is new yet: what a trap means is about to change, for all at once. */
+		const uint8_t *tail = sim->commit_late ? site->new_bytes : site->old_bytes;
 		if (sim->drained)
-			assert_memory_equal(sim_at(sim, site->address) + 1, site->old_bytes + 1,
-					    site->length - 1u);
+			assert_memory_equal(sim_at(sim, site->address) + 1, tail + 1, site->length - 1u);
 		else
 			assert_memory_equal(sim_at(sim, site->address), site->new_bytes, site->length);
 	}
@@ -389,6 +402,7 @@ struct sim *sim_create(size_t size)
 		.quiescent = sim_quiescent,
 		.release = sim_release,
 		.gate_open = sim_gate_open,
+		.ready = sim_ready,
 		.drain = sim_drain,
 		.let_go = sim_let_go,
 		.gate_close = sim_gate_close,

@@ -56,6 +56,7 @@ struct sim {
 	/* By gate: open, nobody gets in (drained); and how gate_open ends if not well. */
 	unsigned opens, closes, drains, let_goes, retracts;
 	bool gate_open, drained;
+	unsigned not_ready; /* so many times */
 	int open_error;
 	size_t trap;
 	bool commit_late;

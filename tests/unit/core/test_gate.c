@@ -107,6 +107,25 @@ static void somebody_inside(void **state)
 	world_destroy(w);
 }
 
+/* Somebody who sleeps inside: no trap is written for nothing. */
+static void not_ready(void **state)
+{
+	(void)state;
+	struct engine_payload *who;
+	struct world *w = prepare(&who, DO_APPLY);
+	unsigned writes = w->sim->writes;
+	w->sim->not_ready = 1u << 30;
+	assert_int_equal(GATE(w, apply, who), -CORE_EBUSY);
+	assert_reason(w, NOT_QUIESCENT);
+	assert_int_equal(w->sim->writes, writes);
+	assert_string_equal(w->sim->trace, "( ) ");
+	w->sim->not_ready = 2;
+	assert_int_equal(GATE(w, apply, who), 0);
+	assert_int_equal(w->report.tries, 3);
+	is(w, DO_APPLY, true);
+	world_destroy(w);
+}
+
 /* Old functions may still be run, so only the insides of the sites are asked about. */
 static void consistency_none(void **state)
 {
@@ -352,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_order_with_three_syncs),
 		cmocka_unit_test(somebody_inside),
+		cmocka_unit_test(not_ready),
 		cmocka_unit_test(consistency_none),
 		cmocka_unit_test(rendezvous_instead),
 		cmocka_unit_test(unload),
