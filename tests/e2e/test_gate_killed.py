@@ -3,13 +3,14 @@
 do not: the target lives, nobody is lost, all is old or all is new for as long as nobody comes; then recover brings it
 in order, or nobody does and it goes on.
 
-USPLICE_KILLAT_STRIDE=7 takes only every seventh call. After a kill in a rendezvous (USPLICE_TEST_MODE, epoch.py) some
+Every 13th call is taken (an action makes about a thousand); USPLICE_KILLAT_STRIDE=1 takes each, in a quarter of an hour an
+action. After a kill in a rendezvous (USPLICE_TEST_MODE, epoch.py) some
 functions may be old and some new until the next command comes; there, only that is left out.
 """
 
 from epoch import *
 
-STRIDE = int(os.environ.get("USPLICE_KILLAT_STRIDE", "1"))
+STRIDE = int(os.environ.get("USPLICE_KILLAT_STRIDE", "13"))
 USED = 12  # of f: each way of beginning up to one across a page
 KINDS = ("deaf=1", "plain=1", "notrap=1", "sites=%d" % USED)
 LAX = not IS_GATE
