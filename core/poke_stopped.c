@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The batch when no core runs: whole sites one after the other, one sync. No trap byte is ever in the text
- * here, on purpose: before there is a safety net in the target that knows what a trap of ours means, a
- * controller that is killed in the middle must not leave one behind, it would kill the target. Whole sites
- * are the lesser evil: killed between two of them, each function is wholly old or wholly new, and the next
- * command finishes or undoes it.
+ * here, on purpose: nothing in the target knows here what a trap of ours means, so a controller that is
+ * killed in the middle must not leave one behind, it would kill the target. Whole sites are the lesser evil:
+ * killed between two of them, each function is wholly old or wholly new, and the next command finishes or
+ * undoes it.
  */
 #include "core/errno.h"
 #include "core/poke_internal.h"

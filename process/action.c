@@ -70,13 +70,32 @@ static void tell_after_error(struct session *session, const struct action_report
 			    strerror(-report->after_error), report->after_reason);
 }
 
+/* Under no consistency threads stay in old code, whose first bytes are rewritten: it must not jump back into
+ * them. */
+static struct usp_error *check_consistency(const struct session *session, int index)
+{
+	const struct record *record = session->registry->records[index];
+	if (session->options.consistency != USP_CONSISTENCY_NONE)
+		return NULL;
+	for (size_t i = 0; i < record->n_functions; i++)
+		if (record->functions[i].enterable)
+			return usp_errorf(USP_UNSUPPORTED,
+					  "function %s may jump back into its first bytes (a loop, or a jump "
+					  "that could not be "
+					  "followed): it can be replaced with --consistency global only",
+					  record->functions[i].name);
+	return NULL;
+}
+
 /* One engine action on entry `index`. */
 static struct usp_error *run(struct session *session, int index, engine_action *action,
 			     struct usp_outcome *outcome)
 {
 	struct host *host;
 	struct action_report report = {0};
-	struct usp_error *error = host_create(session, &host);
+	struct usp_error *error = check_consistency(session, index);
+	if (!error)
+		error = host_create(session, &host);
 	if (error)
 		return error;
 	error = host_prepare_looks(host);
