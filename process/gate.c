@@ -190,6 +190,10 @@ struct usp_error *gate_create(struct session *session, struct stack_checker *che
 		*why = "the process is stopped, and a helper thread in it would not run";
 		return NULL;
 	}
+	if (stat.parent == getpid()) {
+		*why = "it is a child of this process, whose exit somebody else here waits for";
+		return NULL;
+	}
 	if (session->target->seccomp) {
 		*why = "a thread has a seccomp filter, which may kill a helper thread for its system calls";
 		return NULL;

@@ -12,13 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/kcmp.h>
-
 #include "process/gate_internal.h"
+
+#define CHILD_NUMBER 2048 /* in the scratch space of usplice's area: a word that tells memories apart */
 
 static struct gate_child *find(struct gate *gate, pid_t pid)
 {
@@ -28,10 +27,23 @@ static struct gate_child *find(struct gate *gate, pid_t pid)
 	return NULL;
 }
 
-/* clone() can share the memory whatever event it is told as. Not found out: it does. */
-static bool shares_memory(const struct gate *gate, pid_t pid)
+/*
+ * clone() can share the memory whatever event it is told as. A number that is new in the target's memory, and
+ * is to be seen in the child's, says so. (kcmp() would, but not in every kernel.) Not found out: it does.
+ */
+static bool shares_memory(struct gate *gate, pid_t pid)
 {
-	return syscall(SYS_kcmp, gate->target->pid, pid, KCMP_VM, 0, 0) <= 0;
+	char path[32];
+	uint64_t address = gate->session->registry->header.area.stack + CHILD_NUMBER, seen;
+	uint64_t number = ((uint64_t)pid << 32) + ++gate->child_number;
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	bool known = remote_write(gate->target, address, &number, sizeof(number)) >= 0 &&
+		     pread(fd, &seen, sizeof(seen), (off_t)address) == sizeof(seen);
+	close(fd);
+	return !known || seen == number;
 }
 
 static int write_site(int fd, const struct net_site *site, uint8_t trap, bool committed)
@@ -95,7 +107,7 @@ static struct usp_error *let_go(struct gate *gate, struct gate_child *child)
 	return error;
 }
 
-struct usp_error *gate_child_born(struct gate *gate, pid_t pid, bool shares)
+struct usp_error *gate_child_born(struct gate *gate, pid_t pid)
 {
 	if (find(gate, pid))
 		return NULL; /* its first stop came before */
@@ -107,7 +119,7 @@ struct usp_error *gate_child_born(struct gate *gate, pid_t pid, bool shares)
 		gate->children = v;
 		gate->children_capacity = capacity;
 	}
-	gate->children[gate->n_children++] = (struct gate_child){.pid = pid, .shares = shares};
+	gate->children[gate->n_children++] = (struct gate_child){.pid = pid, .shares = true};
 	return NULL;
 }
 
@@ -120,12 +132,12 @@ struct usp_error *gate_child_stopped(struct gate *gate, pid_t pid, int status)
 		return NULL;
 	}
 	if (!child) {
-		struct usp_error *error = gate_child_born(gate, pid, false);
+		struct usp_error *error = gate_child_born(gate, pid);
 		if (error)
 			return error;
 		child = find(gate, pid);
 	}
-	child->shares |= shares_memory(gate, pid);
+	child->shares = shares_memory(gate, pid);
 	child->stopped = true;
 	return child->shares && gate->raised ? NULL : let_go(gate, child);
 }

@@ -85,6 +85,8 @@ struct gate {
 
 	struct gate_child *children;
 	size_t n_children, children_capacity;
+	uint64_t child_number;
+	bool trapped; /* since the handler was last looked after */
 
 	struct gate_blocker *blockers;
 	size_t n_blockers, blockers_capacity;
@@ -121,7 +123,7 @@ void gate_go_on_at(struct gate *gate, size_t i, uint64_t rip);
 void gate_interrupt(struct gate *gate, size_t i);
 
 /* gate_child.c: processes forked meanwhile. */
-_must_check_ struct usp_error *gate_child_born(struct gate *gate, pid_t pid, bool shares);
+_must_check_ struct usp_error *gate_child_born(struct gate *gate, pid_t pid);
 _must_check_ struct usp_error *gate_child_stopped(struct gate *gate, pid_t pid, int status);
 _must_check_ struct usp_error *gate_children_let_go(struct gate *gate);
 

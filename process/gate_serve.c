@@ -68,9 +68,7 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 		at->late_sp = thread->registers.rsp;
 	}
 	*ours = true;
-	struct usp_error *error = gate_mend_signal(gate);
-	if (error)
-		return error;
+	gate->trapped = true;
 	if (byte != gate->trap) {
 		at->clean = gate->closing && !at->mask_changed;
 		gate_go_on_at(gate, i, address);
@@ -78,7 +76,7 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	}
 	if (!at->drained) {
 		bool outside;
-		error = gate_examine(gate, thread, gate->entries[site], &outside);
+		struct usp_error *error = gate_examine(gate, thread, gate->entries[site], &outside);
 		if (error)
 			return error;
 		at->drained = outside;
@@ -129,7 +127,7 @@ static bool is_thread(const struct gate *gate, pid_t pid)
 }
 
 /* A process was forked: not for thread_report.c, which lets it go as it is. */
-static struct usp_error *serve_fork(struct gate *gate, size_t i, int event, bool *served)
+static struct usp_error *serve_fork(struct gate *gate, size_t i, bool *served)
 {
 	unsigned long message = 0;
 	struct thread *thread = &gate->threads->v[i];
@@ -138,7 +136,7 @@ static struct usp_error *serve_fork(struct gate *gate, size_t i, int event, bool
 	    is_thread(gate, (pid_t)message))
 		return NULL;
 	*served = true;
-	struct usp_error *error = gate_child_born(gate, (pid_t)message, event != PTRACE_EVENT_FORK);
+	struct usp_error *error = gate_child_born(gate, (pid_t)message);
 	if (thread->interrupted)
 		ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
 	ptrace(PTRACE_CONT, thread->tid, NULL, NULL);
@@ -160,7 +158,7 @@ static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 			error = serve_trap(gate, i, &served);
 		else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK ||
 			 event == PTRACE_EVENT_CLONE)
-			error = serve_fork(gate, i, event, &served);
+			error = serve_fork(gate, i, &served);
 		if (error || served)
 			return error;
 		error = threads_take(gate->threads, i, status, event == PTRACE_EVENT_STOP);
@@ -202,6 +200,10 @@ struct usp_error *gate_serve(struct gate *gate, size_t *served)
 		++*served;
 		ssize_t i = gate_index(gate, pid);
 		error = i >= 0 ? serve_one(gate, (size_t)i, status) : serve_unknown(gate, pid, status);
+	}
+	if (!error && gate->trapped) {
+		gate->trapped = false;
+		error = gate_mend_signal(gate);
 	}
 	return error ? error : threads_check_gone(gate->threads);
 }

@@ -355,4 +355,20 @@ def no_consistency_does_not_wait_for_the_thread_inside():
     before.same()
 
 
+@case
+def what_jumps_back_into_its_first_bytes():
+    # Without consistency somebody may stay in the old code and jump into bytes that are no longer its own.
+    v = Victim("layout")
+    p = cc("fix", replacing(("int looper(void)", "return 90;")), v)
+    on(v, "upload", p)
+    r = on(v, "apply", "fix", "--consistency", "none", code=UNSUPPORTED)
+    contains(r.err, "looper")
+    equal(v.ask("looper"), "9")
+    on(v, "apply", "fix", *mode_options("apply"))
+    equal(v.ask("looper"), "90")
+    on(v, "revert", "fix", *mode_options("revert"))
+    equal(v.ask("looper"), "9")
+    on(v, "unload", "fix", *mode_options("unload"))
+
+
 main()
