@@ -155,6 +155,10 @@ static struct usp_error *of_reason(struct host *host, const struct action_report
 					  hook_name(report->hook), report->hook_result);
 		return take_error(host, USP_FAILED, "a hook could not be run", report->error);
 	case ACTION_NOT_STOPPED:
+		/* On a busy machine the last try may have ended with that. Who was inside in the others is
+		 * the news. */
+		if (host->blocker.tid)
+			return not_quiescent(host, report);
 		if (host->error)
 			return take_error(host, USP_NOT_QUIESCENT,
 					  "not every thread came to a stop in time; nothing was changed",
