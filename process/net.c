@@ -130,7 +130,7 @@ struct usp_error *net_arm(const struct target *target, struct remote *remote, co
 				  trap_byte, signal, adjust);
 	if (!n || word_address % 8 || !sites_are_sound(sites, n))
 		return usp_errorf(USP_USAGE, "the sites for the safety net are not sorted, or malformed");
-	struct net_data data;
+	struct net_data data = {0};
 	struct usp_error *error = net_read_data(target, area, &data);
 	if (error)
 		return error;
@@ -169,7 +169,7 @@ struct usp_error *net_arm(const struct target *target, struct remote *remote, co
 
 struct usp_error *net_publish(const struct target *target, const struct net_area *area)
 {
-	struct net_data data;
+	struct net_data data = {0};
 	static const struct net_retried none[NET_RETRIED];
 	struct usp_error *error = net_read_data(target, area, &data);
 	if (error)
@@ -228,7 +228,7 @@ struct usp_error *net_note_masks(const struct target *target, const struct net_a
 struct usp_error *net_read_masks(const struct target *target, const struct net_area *area,
 				 struct net_mask **masks, size_t *n)
 {
-	struct net_data data;
+	struct net_data data = {0};
 	*masks = NULL;
 	*n = 0;
 	struct usp_error *error = net_read_data(target, area, &data);

@@ -404,8 +404,9 @@ _Static_assert(offsetof(struct net_site, address) == 0 && offsetof(struct net_si
 _Static_assert(offsetof(struct net_state, retried) == 0 && sizeof(struct net_retried) == 16 &&
 		       NET_RETRIED == 64 && offsetof(struct net_state, fired) == 1024 &&
 		       NET_STATE_OFFSET == 4096 && NET_DATA_OFFSET == 8192 && NET_PROGRAMS_MAX == 24 &&
-		       NET_ENTRIES == 64 && sizeof(struct net_state) <= NET_SCRATCH,
+		       sizeof(struct net_state) <= NET_SCRATCH,
 	       "the code uses these places");
+_Static_assert(NET_ENTRIES == 64, "the code has entries of this size");
 _Static_assert(offsetof(ucontext_t, uc_mcontext.gregs[REG_RSP]) == 160 &&
 		       offsetof(ucontext_t, uc_mcontext.gregs[REG_RIP]) == 168 &&
 		       offsetof(ucontext_t, uc_mcontext.gregs[REG_TRAPNO]) == 200 &&
