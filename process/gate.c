@@ -21,6 +21,7 @@
 #define HELPER_STACK   33792 /* bytes from the start of usplice's stack area: the top of the helper's stack */
 #define HELPER_STOP_NS 1000000000ull /* to get hold of it */
 #define HELPER_END_NS  1000000000ull /* for it to end */
+#define HELPER_NAP_NS  500000	     /* and looked for so often */
 #define CLOSE_NS       10000000000ull
 #define NAP_NS	       30000
 #define HANDLER_NAP_NS 1000000 /* for a thread to leave its signal handler */
@@ -309,24 +310,29 @@ static struct usp_error *disarm(struct gate *gate)
 	return error ? error : registry_set_net(gate->target, registry, area, false);
 }
 
-/* It ends by itself, now that it is let go; the action is not over before. */
-static void end_helper(struct gate *gate, pid_t tid)
+/* It ends by itself, now that it is let go; the action is not over before. Signals of the others are served
+ * meanwhile. */
+static struct usp_error *end_helper(struct gate *gate)
 {
 	uint64_t deadline_ns = now_ns() + HELPER_END_NS;
+	struct usp_error *error = NULL;
 	char path[24];
+	pid_t tid = gate->helper ? remote_tid(gate->helper) : 0;
 	usp_error_destroy(remote_close(gate->helper));
 	threads_detach(gate->helper_threads);
+	gate->helper = NULL;
+	gate->helper_threads = NULL;
 	if (!tid)
-		return;
+		return NULL;
 	snprintf(path, sizeof(path), "%d", tid);
-	while (faccessat(gate->target->taskfd, path, F_OK, 0) == 0 && now_ns() < deadline_ns)
-		thread_nap(200000);
+	while (!error && faccessat(gate->target->taskfd, path, F_OK, 0) == 0 && now_ns() < deadline_ns)
+		error = gate->threads ? gate_wait(gate, HELPER_NAP_NS) : NULL;
+	return error;
 }
 
 struct usp_error *gate_close(struct gate *gate, bool stop_all)
 {
 	struct usp_error *error = NULL;
-	pid_t helper = gate->helper ? remote_tid(gate->helper) : 0;
 	/* Where traps have to stay, the net stays; the helper finishes the text once it is let go. */
 	if (gate->threads && gate->n_sites && !gate->unfinished)
 		error = finish_traps(gate);
@@ -334,7 +340,11 @@ struct usp_error *gate_close(struct gate *gate, bool stop_all)
 		error = gate_give_signals(gate);
 	if (gate->armed && !gate->unfinished && !error)
 		error = disarm(gate);
-	end_helper(gate, helper);
+	struct usp_error *end_error = end_helper(gate);
+	if (!error)
+		error = end_error;
+	else
+		usp_error_destroy(end_error);
 	destroy(gate, stop_all);
 	return error;
 }

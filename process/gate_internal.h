@@ -103,6 +103,8 @@ ssize_t gate_find_site(const struct gate *gate, uint64_t rip);
 /* gate_look.c: threads as /proc shows them. */
 /* Brings v in line with threads->v. */
 _must_check_ struct usp_error *gate_grow(struct gate *gate);
+/* Nothing is known of thread i any more. */
+void gate_renew(struct gate *gate, size_t i);
 ssize_t gate_index(struct gate *gate, pid_t tid);
 _must_check_ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *verdict);
 /* Whether he sleeps, and has no trap on his way therefore. */

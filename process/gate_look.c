@@ -79,27 +79,39 @@ struct usp_error *gate_grow(struct gate *gate)
 			return error;
 	}
 	while (gate->n < n) {
-		pid_t tid = gate->threads->v[gate->n].tid;
-		struct gate_thread *thread = &gate->v[gate->n];
-		*thread = (struct gate_thread){.schedstat_fd = -1, .syscall_fd = -1, .home = find_home(tid)};
-		if (!gate->files_limited) {
-			thread->schedstat_fd = open_task_file(gate, tid, "schedstat");
-			thread->syscall_fd = open_task_file(gate, tid, "syscall");
-			gate->files_limited = thread->syscall_fd < 0 && (errno == EMFILE || errno == ENFILE);
-		}
-		table_put(gate, tid, (uint32_t)gate->n++);
+		gate->v[gate->n].schedstat_fd = gate->v[gate->n].syscall_fd = -1;
+		gate_renew(gate, gate->n);
+		table_put(gate, gate->threads->v[gate->n].tid, (uint32_t)gate->n);
+		gate->n++;
 	}
 	return NULL;
 }
 
+static void close_files(struct gate_thread *thread)
+{
+	if (thread->schedstat_fd >= 0)
+		close(thread->schedstat_fd);
+	if (thread->syscall_fd >= 0)
+		close(thread->syscall_fd);
+}
+
+void gate_renew(struct gate *gate, size_t i)
+{
+	pid_t tid = gate->threads->v[i].tid;
+	struct gate_thread *thread = &gate->v[i];
+	close_files(thread);
+	*thread = (struct gate_thread){.schedstat_fd = -1, .syscall_fd = -1, .home = find_home(tid)};
+	if (gate->files_limited)
+		return;
+	thread->schedstat_fd = open_task_file(gate, tid, "schedstat");
+	thread->syscall_fd = open_task_file(gate, tid, "syscall");
+	gate->files_limited = thread->syscall_fd < 0 && (errno == EMFILE || errno == ENFILE);
+}
+
 void gate_threads_deinit(struct gate *gate)
 {
-	for (size_t i = 0; i < gate->n; i++) {
-		if (gate->v[i].schedstat_fd >= 0)
-			close(gate->v[i].schedstat_fd);
-		if (gate->v[i].syscall_fd >= 0)
-			close(gate->v[i].syscall_fd);
-	}
+	for (size_t i = 0; i < gate->n; i++)
+		close_files(&gate->v[i]);
 	free(gate->v);
 	free(gate->table);
 }

@@ -146,6 +146,8 @@ static struct usp_error *serve_fork(struct gate *gate, size_t i, bool *served)
 static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 {
 	struct usp_error *error = NULL;
+	if (gate->threads->v[i].state == THREAD_EXITED)
+		gate_renew(gate, i); /* its id is in use again */
 	gate_forget_look(&gate->v[i]);
 	if (gate->v[i].held) {
 		/* Only its death gets it out of there. */
@@ -201,7 +203,7 @@ struct usp_error *gate_serve(struct gate *gate, size_t *served)
 		ssize_t i = gate_index(gate, pid);
 		error = i >= 0 ? serve_one(gate, (size_t)i, status) : serve_unknown(gate, pid, status);
 	}
-	if (!error && gate->trapped) {
+	if (!error && gate->trapped && gate->helper) {
 		gate->trapped = false;
 		error = gate_mend_signal(gate);
 	}

@@ -15,6 +15,7 @@ command -v "$clang" >/dev/null || { echo "run.sh: no clang: skipped" >&2; exit 7
 [ -f "$here/${target}_fuzz.c" ] || { echo "run.sh: no such target: $target" >&2; exit 2; }
 
 mkdir -p "$build/corpus-$target"
+build=$(cd "$build" && pwd)
 sources=$(cd "$root" && cat "$here/${target}_sources")
 libraries=$(pkg-config --libs libsodium libelf libdw)
 (cd "$root" && "$clang" -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
