@@ -286,21 +286,19 @@ __asm__(".pushsection .rodata\n"
 	"	xor %r15d, %r15d\n"	/* how many writes failed */
 	"	mov 32(%r14), %rax\n"
 	"	mov (%rax), %rax\n"
+	"	mov $32, %ebp\n"
 	"	cmp 40(%r14), %rax\n"
-	"	jne 2f\n"
-	"	xor %ebp, %ebp\n"
-	"	call net_each\n"	/* first bytes back */
-	"	call net_sync\n"
-	"	jmp net_close\n"
-	"2:	mov $1, %ebp\n"
-	"	call net_each\n"	/* tails */
+	"	je 1f\n"
+	"	mov $64, %ebp\n"
+	"1:	xor %r8d, %r8d\n"
+	"	call net_each\n"	/* tails: a commit that comes late leaves new ones behind before it */
 	"	test %r15d, %r15d\n"
 	"	jnz net_close\n"
 	"	call net_sync\n"
 	"	test %rax, %rax\n"
-	"	jnz net_close\n"	/* a core might run the new head with the old tail */
-	"	mov $2, %ebp\n"
-	"	call net_each\n"	/* new first bytes */
+	"	jnz net_close\n"	/* a core might run a head with the other tail */
+	"	inc %r8d\n"
+	"	call net_each\n"	/* first bytes */
 	"	call net_sync\n"
 	"net_close:\n"
 	"	mov $3, %eax\n"
@@ -308,8 +306,8 @@ __asm__(".pushsection .rodata\n"
 	"	syscall\n"
 	"	jmp net_exit\n"
 
-	/* Every site that traps. ebp: 0 old first byte, 1 new tail, 2 new first byte. The text is read through
-	 * the file: it may be gone. */
+	/* Every site that traps. ebp: where its bytes are, old or new; r8d: 0 tail, 1 first byte. The text is read
+	 * through the file: it may be gone. */
 	"net_each:\n"
 	"	mov 80(%r14), %r12\n"
 	"	mov %r13, %r9\n"
@@ -324,11 +322,9 @@ __asm__(".pushsection .rodata\n"
 	"	movzbl 8(%rsp), %eax\n"
 	"	cmp 48(%r14), %rax\n"
 	"	jne 4f\n"
-	"	lea 32(%r12), %rsi\n"
-	"	cmp $1, %ebp\n"
-	"	jb 3f\n"
-	"	lea 64(%r12), %rsi\n"
-	"	ja 3f\n"
+	"	lea (%r12,%rbp), %rsi\n"
+	"	test %r8d, %r8d\n"
+	"	jnz 3f\n"
 	"	inc %rsi\n"
 	"	inc %r10\n"
 	"	movzbl 24(%r12), %edx\n"

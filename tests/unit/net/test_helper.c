@@ -71,6 +71,27 @@ static void test_finishes(void **state)
 	left_alone(0xce, 10, true);
 }
 
+/* Left alone between new tails and a commit that comes after them: whole old bytes again. */
+static void test_undoes_tails(void **state)
+{
+	struct victim victim;
+	pid_t tid;
+	(void)state;
+	victim_start(&victim);
+	struct threads *helper = published_with_helper(&victim, 0xcc, 10, false, &tid);
+	for (size_t k = 0; k < 10; k++)
+		assert_int_equal(text_write(victim.target, sites[k].address + 1, sites[k].old_bytes + 1,
+					    sites[k].new_bytes + 1, sites[k].length - 1u),
+				 0);
+	threads_detach(helper);
+	gone(&victim, tid);
+	assert_int_equal(text_is(&victim, sites, 10), 'o');
+	victim_calls_on(&victim, false);
+	ok(net_retire(victim.target, &victim.net));
+	disarm(&victim);
+	victim_end(&victim);
+}
+
 static void test_1000_sites(void **state)
 {
 	(void)state;
@@ -288,15 +309,11 @@ static void test_killed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_undoes),
-		cmocka_unit_test(test_finishes),
-		cmocka_unit_test(test_1000_sites),
-		cmocka_unit_test(test_half_way),
-		cmocka_unit_test(test_done),
-		cmocka_unit_test(test_dismissed),
-		cmocka_unit_test(test_seccomp_refused),
-		cmocka_unit_test(test_no_proc),
-		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_undoes),	     cmocka_unit_test(test_finishes),
+		cmocka_unit_test(test_undoes_tails), cmocka_unit_test(test_1000_sites),
+		cmocka_unit_test(test_half_way),     cmocka_unit_test(test_done),
+		cmocka_unit_test(test_dismissed),    cmocka_unit_test(test_seccomp_refused),
+		cmocka_unit_test(test_no_proc),	     cmocka_unit_test(test_killed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
