@@ -42,8 +42,6 @@ static void destroy(struct gate *gate, bool stop_all)
 	free(gate->sites);
 	free(gate->entries);
 	range_set_deinit(&gate->inside);
-	if (gate->status_fd >= 0)
-		close(gate->status_fd);
 	if (gate->limit_raised)
 		setrlimit(RLIMIT_NOFILE, &gate->limit);
 	free(gate);
@@ -104,8 +102,6 @@ static struct usp_error *take_helper(struct gate *gate, pid_t tid)
 	return usp_error_prefix(error, "the helper thread %d", tid);
 }
 
-/* Seizes all and looks at each once; those who block the trap's signal are unblocked. Nobody is kept waiting.
- */
 static struct usp_error *take_threads(struct gate *gate, pid_t helper)
 {
 	struct usp_error *error = threads_seize_but(gate->target, helper, &gate->threads);
@@ -206,7 +202,6 @@ struct usp_error *gate_create(struct session *session, struct stack_checker *che
 	gate->target = session->target;
 	gate->checker = checker;
 	gate->old_word = session->registry->header.current;
-	gate->status_fd = target_openat(gate->target, O_RDONLY, "status");
 	struct usp_error *error = add_ranges(gate, ranges, n);
 	if (!error)
 		error = gate_make_sites(gate, intent, why);
@@ -214,7 +209,7 @@ struct usp_error *gate_create(struct session *session, struct stack_checker *che
 	if (!error && !*why)
 		error = prepare(gate, intent);
 	if (error && error->code == USP_UNSUPPORTED && !gate->threads) {
-		session_log(session, USP_LOG_DEBUG, "gate", "%s", error->message);
+		session_log(session, USP_LOG_INFO, "gate", "%s", error->message);
 		usp_error_destroy(error);
 		error = NULL;
 		*why = "the target does not allow for it";

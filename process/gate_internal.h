@@ -71,7 +71,6 @@ struct gate {
 
 	struct threads *helper_threads;
 	struct remote *helper;
-	int status_fd; /* of the process */
 
 	struct threads *threads;
 	struct gate_thread *v;
@@ -109,7 +108,6 @@ ssize_t gate_index(struct gate *gate, pid_t tid);
 _must_check_ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *verdict);
 /* Whether he sleeps, and has no trap on his way therefore. */
 bool gate_sleeps(struct gate *gate, size_t i);
-void gate_forget_look(struct gate_thread *thread);
 /* By his registers, who is stopped. rip: judged as if he stood there. */
 _must_check_ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, uint64_t rip,
 					    bool *outside);

@@ -191,11 +191,6 @@ static bool waits_for_vfork(const struct gate *gate, pid_t tid, long number)
 	return proc_stat_read(gate->target->taskfd, path, &stat) < 0 || stat.state == 'D';
 }
 
-void gate_forget_look(struct gate_thread *thread)
-{
-	thread->looked = false;
-}
-
 static struct usp_error *judge(struct gate *gate, size_t i, const struct thread *asleep, long number,
 			       enum gate_verdict *ret)
 {
@@ -242,7 +237,6 @@ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *ret)
 	struct usp_error *error = judge(gate, i, &asleep, number, &verdict);
 	if (error)
 		return error;
-	thread = &gate->v[i];
 	if (!read_runs(gate, i, &after) || after != before)
 		return NULL; /* he ran meanwhile: what was read is of no moment */
 	thread->looked = true;

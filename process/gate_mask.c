@@ -20,61 +20,35 @@
 #include <unistd.h>
 
 #include "process/gate_internal.h"
+#include "process/proc_stat.h"
 
 #define MASK_TRIES	   100 /* a thread is asked whether it has left its signal handler */
 #define SIGNAL_BIT(signal) (1ull << ((signal)-1))
 
-struct candidate {
-	size_t trap; /* index into arch_x86_64.traps */
-	int signal;
-};
-
-/* The trap of debuggers first: programs have handlers of their own for the others more often. */
-static const struct candidate candidates[] = {{0, SIGTRAP}, {1, SIGSEGV}, {2, SIGILL}};
+/* Indexes into arch_x86_64.traps. The trap of debuggers first: programs have handlers of their own for the
+ * others more often. */
+static const size_t candidates[] = {0, 1, 2};
 #define N_CANDIDATES (sizeof(candidates) / sizeof(*candidates))
 
-/* The number (hex) behind key in the text of a status file. */
-static int hex_line(const char *text, const char *key, uint64_t *ret)
+static const struct net_trap *candidate(size_t k)
 {
-	const char *at = strstr(text, key);
-	if (!at)
-		return -EBADMSG;
-	*ret = strtoull(at + strlen(key), NULL, 16);
-	return 0;
+	return net_trap(arch_x86_64.traps[candidates[k]].bytes[0]);
 }
 
-static int read_status(int fd, char *text, size_t size)
+/* 1: read; 0: the thread has ended; -errno: it could not be found out. */
+static int read_masks(const struct gate *gate, pid_t tid, struct proc_masks *ret)
 {
-	ssize_t n = pread(fd, text, size - 1, 0);
-	if (n <= 0)
-		return n < 0 ? -errno : -ENOENT;
-	text[n] = 0;
-	return 0;
-}
-
-struct masks {
-	uint64_t blocked, pending; /* pending: the thread's own and its process' */
-};
-
-static int read_masks(const struct target *target, pid_t tid, struct masks *ret)
-{
-	char path[48], text[4096];
-	uint64_t shared = 0;
-	*ret = (struct masks){0};
+	char path[24];
 	snprintf(path, sizeof(path), "%d/status", tid);
-	int fd = openat(target->taskfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int r = read_status(fd, text, sizeof(text));
-	close(fd);
-	if (!r)
-		r = hex_line(text, "\nSigBlk:\t", &ret->blocked);
-	if (!r)
-		r = hex_line(text, "\nSigPnd:\t", &ret->pending);
-	if (!r)
-		r = hex_line(text, "\nShdPnd:\t", &shared);
-	ret->pending |= shared;
-	return r;
+	int r = proc_masks_read(gate->target->taskfd, path, ret);
+	return r == -ENOENT || r == -ESRCH ? 0 : r < 0 ? r : 1;
+}
+
+static struct usp_error *cannot_read_masks(const struct gate *gate, pid_t tid, int r)
+{
+	return usp_error_errno(USP_FAILED, -r,
+			       "cannot read which signals thread %d of process %d (%s) blocks", tid,
+			       gate->target->pid, gate->target->name);
 }
 
 static bool begins_with(const struct action_intent *intent, uint8_t trap)
@@ -98,19 +72,21 @@ static struct usp_error *count_blocked(const struct gate *gate, size_t blocked[N
 		return usp_error_errno(USP_FAILED, r, "cannot list the threads of process %d",
 				       gate->target->pid);
 	}
-	for (struct dirent *entry; (entry = readdir(dir));) {
+	struct usp_error *error = NULL;
+	for (struct dirent *entry; !error && (entry = readdir(dir));) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-		struct masks masks;
-		if (tid <= 0 || read_masks(gate->target, tid, &masks) < 0)
-			continue;
-		for (size_t k = 0; k < N_CANDIDATES; k++) {
-			uint64_t bit = SIGNAL_BIT(candidates[k].signal);
+		struct proc_masks masks = {0};
+		int r = tid > 0 ? read_masks(gate, tid, &masks) : 0;
+		if (r < 0)
+			error = cannot_read_masks(gate, tid, r);
+		for (size_t k = 0; r > 0 && k < N_CANDIDATES; k++) {
+			uint64_t bit = SIGNAL_BIT(candidate(k)->signal);
 			blocked[k] += (masks.blocked & bit) != 0;
 			pending[k] |= (masks.blocked & masks.pending & bit) != 0;
 		}
 	}
 	closedir(dir);
-	return NULL;
+	return error;
 }
 
 struct usp_error *gate_choose_trap(struct gate *gate, struct action_intent *intent)
@@ -120,18 +96,19 @@ struct usp_error *gate_choose_trap(struct gate *gate, struct action_intent *inte
 	struct usp_error *error = count_blocked(gate, blocked, pending);
 	if (error)
 		return error;
-	const struct candidate *best = NULL;
+	size_t best = N_CANDIDATES;
 	for (size_t k = 0; k < N_CANDIDATES; k++)
-		if (!pending[k] && !begins_with(intent, arch_x86_64.traps[candidates[k].trap].bytes[0]) &&
-		    (!best || blocked[k] < blocked[best - candidates]))
-			best = &candidates[k];
-	if (!best)
+		if (!pending[k] && !begins_with(intent, candidate(k)->byte) &&
+		    (best == N_CANDIDATES || blocked[k] < blocked[best]))
+			best = k;
+	if (best == N_CANDIDATES)
 		return usp_errorf(USP_UNSUPPORTED,
-				  "every trap byte is the first byte of some function to be replaced");
-	intent->trap = best->trap;
-	gate->signal = best->signal;
-	gate->trap = arch_x86_64.traps[best->trap].bytes[0];
-	gate->adjust = arch_x86_64.traps[best->trap].saved_offset;
+				  "no trap can be used: of each, the byte begins a function to be "
+				  "replaced, or the signal is blocked and pending");
+	intent->trap = candidates[best];
+	gate->signal = candidate(best)->signal;
+	gate->trap = candidate(best)->byte;
+	gate->adjust = (uint8_t)candidate(best)->adjust;
 	return NULL;
 }
 
@@ -143,32 +120,26 @@ struct usp_error *gate_note_masks(struct gate *gate)
 		return &usp_error_no_memory;
 	for (size_t i = 0; i < gate->n; i++) {
 		struct gate_thread *thread = &gate->v[i];
-		struct masks of;
-		if (gate->threads->v[i].state == THREAD_EXITED ||
-		    read_masks(gate->target, gate->threads->v[i].tid, &of) < 0 ||
-		    !(of.blocked & SIGNAL_BIT(gate->signal)))
+		pid_t tid = gate->threads->v[i].tid;
+		struct proc_masks of;
+		int r = gate->threads->v[i].state == THREAD_EXITED ? 0 : read_masks(gate, tid, &of);
+		if (r < 0)
+			return cannot_read_masks(gate, tid, r);
+		if (!r || !(of.blocked & SIGNAL_BIT(gate->signal)))
 			continue;
 		thread->mask = of.blocked;
 		thread->mask_wanted = true;
-		masks[n++] =
-			(struct net_mask){.tid = (uint64_t)gate->threads->v[i].tid, .mask = thread->mask};
+		masks[n++] = (struct net_mask){.tid = (uint64_t)tid, .mask = thread->mask};
 	}
 	return n ? net_note_masks(gate->target, &gate->session->registry->header.net, masks, n) : NULL;
 }
 
-/* Whether the process has a handler for the trap's signal. */
-static bool handler_stands(const struct gate *gate)
-{
-	uint64_t caught;
-	char text[4096];
-	return read_status(gate->status_fd, text, sizeof(text)) < 0 ||
-	       hex_line(text, "\nSigCgt:\t", &caught) < 0 || (caught & SIGNAL_BIT(gate->signal));
-}
-
 struct usp_error *gate_mend_signal(struct gate *gate)
 {
+	struct proc_masks masks;
 	enum net_handler handler;
-	if (handler_stands(gate))
+	if (proc_masks_read(gate->target->procfd, "status", &masks) == 0 &&
+	    (masks.caught & SIGNAL_BIT(gate->signal)))
 		return NULL;
 	return net_repair_handler(gate->target, gate->helper, &gate->session->registry->header.net, &handler);
 }
@@ -212,17 +183,10 @@ struct usp_error *gate_keep_signal(struct gate *gate, pid_t tid, const siginfo_t
 /* A thread's id as its own process knows it. */
 static pid_t own_id(const struct gate *gate, pid_t tid)
 {
-	char path[48], text[4096], *line, *last;
+	char path[24];
+	pid_t own = tid;
 	snprintf(path, sizeof(path), "%d/status", tid);
-	int fd = openat(gate->target->taskfd, path, O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : read_status(fd, text, sizeof(text));
-	if (fd >= 0)
-		close(fd);
-	if (r || !(line = strstr(text, "\nNSpid:\t")))
-		return tid;
-	line[1 + strcspn(line + 1, "\n")] = 0;
-	last = strrchr(line, '\t');
-	return (pid_t)strtol(last + 1, NULL, 10);
+	return proc_own_id_read(gate->target->taskfd, path, &own) < 0 ? tid : own;
 }
 
 /* From inside the process, which alone may say who had sent it. */

@@ -148,11 +148,8 @@ static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 	struct usp_error *error = NULL;
 	if (gate->threads->v[i].state == THREAD_EXITED)
 		gate_renew(gate, i); /* its id is in use again */
-	gate_forget_look(&gate->v[i]);
-	if (gate->v[i].held) {
-		/* Only its death gets it out of there. */
-		gate->v[i].held = false;
-	}
+	gate->v[i].looked = false;
+	gate->v[i].held = false; /* only its death gets it out of there */
 	if (WIFSTOPPED(status)) {
 		int event = EVENT_OF(status);
 		bool served = false;

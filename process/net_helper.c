@@ -5,9 +5,10 @@
  */
 #include "process/net_internal.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <stdio.h>
 
+#include "process/proc_stat.h"
 #include "process/remote_borrow.h"
 
 #define SPAWN_NS 5000000000ull
@@ -23,28 +24,20 @@ static struct usp_error *next_helper(const struct target *target, const struct n
 }
 
 /* The number by which the target calls its thread tid; 0: no such thread. */
-static long own_id(const struct target *target, long tid)
+static long own_id(const struct target *target, pid_t tid)
 {
-	char status[8192];
-	size_t n = 0;
-	_cleanup_close_ int fd = target_openat(target, O_RDONLY, "task/%ld/status", tid);
-	for (ssize_t r;
-	     fd >= 0 && n < sizeof(status) - 1 && (r = read(fd, status + n, sizeof(status) - 1 - n)) > 0;)
-		n += (size_t)r;
-	status[n] = '\0';
-	char *line = strstr(status, "\nNSpid:"), *end = line ? strchr(line + 1, '\n') : NULL;
-	if (!end)
-		return n ? tid : 0; /* a kernel without PID namespaces */
-	*end = '\0';
-	char *last = strrchr(line, '\t');
-	return last ? strtol(last, NULL, 10) : 0;
+	char path[24];
+	pid_t own = tid;
+	snprintf(path, sizeof(path), "%d/status", tid);
+	int r = proc_own_id_read(target->taskfd, path, &own);
+	return r == 0 || r == -ENODATA ? own : 0;
 }
 
 /* The controller's id of the thread that the target calls `own`; 0: it has ended. */
 static struct usp_error *find_thread(const struct target *target, long own, pid_t *ret)
 {
 	*ret = 0;
-	if (own_id(target, own) == own) {
+	if (own_id(target, (pid_t)own) == own) {
 		*ret = (pid_t)own;
 		return NULL;
 	}

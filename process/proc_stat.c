@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STATUS_SIZE 8192 /* the line of groups may be long */
+
 static void make_printable(char *text)
 {
 	for (; *text; text++)
@@ -64,24 +66,73 @@ int proc_stat_read(int dirfd, const char *path, struct proc_stat *ret)
 	return 0;
 }
 
+/* What follows "key:" on its line of a status file's text, or NULL. Name is the first line, and the kernel
+ * escapes newlines in it: a line's start is one. */
+static const char *status_value(const char *text, const char *key)
+{
+	size_t length = strlen(key);
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, length) && line[length] == ':')
+			return line + length + 1;
+	}
+	return NULL;
+}
+
 int proc_status_read(int dirfd, const char *path, const char *key, int64_t *ret)
 {
-	char text[4096];
+	char text[STATUS_SIZE], *end;
 	ssize_t n = read_file(dirfd, path, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
-	size_t length = strlen(key);
-	/* Name is the first line, and the kernel escapes newlines in it: a line's start is one. */
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncmp(line, key, length) || line[length] != ':')
-			continue;
+	const char *value = status_value(text, key);
+	if (!value)
+		return -EBADMSG;
+	errno = 0;
+	*ret = strtoll(value, &end, 10);
+	return errno || end == value ? -EBADMSG : 0;
+}
+
+int proc_masks_read(int dirfd, const char *path, struct proc_masks *ret)
+{
+	static const char *const keys[] = {"SigPnd", "ShdPnd", "SigBlk", "SigCgt"};
+	uint64_t values[4];
+	char text[STATUS_SIZE];
+	ssize_t n = read_file(dirfd, path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	for (size_t i = 0; i < 4; i++) {
+		const char *value = status_value(text, keys[i]);
 		char *end;
+		if (!value)
+			return -EBADMSG;
 		errno = 0;
-		*ret = strtoll(line + length + 1, &end, 10);
-		return errno || end == line + length + 1 ? -EBADMSG : 0;
+		values[i] = strtoull(value, &end, 16);
+		if (errno || end == value)
+			return -EBADMSG;
 	}
-	return -EBADMSG;
+	*ret = (struct proc_masks){
+		.pending = values[0] | values[1], .blocked = values[2], .caught = values[3]};
+	return 0;
+}
+
+int proc_own_id_read(int dirfd, const char *path, pid_t *ret)
+{
+	char text[STATUS_SIZE];
+	ssize_t n = read_file(dirfd, path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	const char *value = status_value(text, "NSpid");
+	if (!value)
+		return -ENODATA;
+	/* From the outermost namespace to the innermost. */
+	for (char *end; *value && *value != '\n'; value = end) {
+		long id = strtol(value, &end, 10);
+		if (end == value || id <= 0)
+			return -EBADMSG;
+		*ret = (pid_t)id;
+	}
+	return 0;
 }
 
 int proc_line_read(int dirfd, const char *path, char *buf, size_t size)

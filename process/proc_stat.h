@@ -33,6 +33,18 @@ _must_check_ int proc_stat_read(int dirfd, const char *path, struct proc_stat *r
 /* The number (decimal) behind "key:" in dirfd/path, a status file. 0 or -errno. */
 _must_check_ int proc_status_read(int dirfd, const char *path, const char *key, int64_t *ret);
 
+struct proc_masks { /* bit 0 is signal 1 */
+	uint64_t blocked, caught;
+	uint64_t pending; /* the thread's own and its process' */
+};
+
+/* From dirfd/path, a status file. 0 or -errno. */
+_must_check_ int proc_masks_read(int dirfd, const char *path, struct proc_masks *ret);
+
+/* By which number the thread of dirfd/path, a status file, is known in its own PID namespace. 0 or -errno;
+ * -ENODATA: a kernel that does not tell, for want of such namespaces. */
+_must_check_ int proc_own_id_read(int dirfd, const char *path, pid_t *ret);
+
 /* The first line of a small file into buf, without the newline, made printable. 0 or -errno. */
 _must_check_ int proc_line_read(int dirfd, const char *path, char *buf, size_t size);
 

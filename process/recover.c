@@ -8,10 +8,14 @@
  */
 #include "process/recover.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <time.h>
 
 #include "process/host.h"
+#include "process/proc_stat.h"
 #include "process/upload.h"
 
 struct wrong_sites {
@@ -203,39 +207,78 @@ bool recover_needed(const struct registry *registry)
 }
 
 /* Threads that were unblocked for the trap's signal get their masks back, where they still exist and have not
- * changed them since. */
-static struct usp_error *restore_masks(struct session *session, uint64_t signal)
+ * changed them since. All stand still. */
+static struct usp_error *restore_masks(struct session *session, const struct threads *threads, uint64_t bit)
 {
 	_cleanup_free_ struct net_mask *masks = NULL;
 	size_t n;
 	struct usp_error *error = net_read_masks(session->target, &session->registry->header.net, &masks, &n);
 	if (error || !n)
 		return error;
-	struct threads *threads;
-	error = threads_seize(session->target, &threads);
-	if (error)
-		return error;
-	error = threads_stop(threads, session->deadline_ns);
-	for (size_t i = 0; i < n && !error; i++)
+	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < threads->n; k++) {
 			uint64_t mask;
 			pid_t tid = threads->v[k].tid;
 			if ((uint64_t)tid == masks[i].tid && threads->v[k].state != THREAD_EXITED &&
 			    ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) == 0 &&
-			    mask == (masks[i].mask & ~(1ull << (signal - 1))))
+			    mask == (masks[i].mask & ~bit))
 				ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &masks[i].mask);
 		}
-	threads_detach(threads);
-	return error ? error : net_note_masks(session->target, &session->registry->header.net, NULL, 0);
+	return net_note_masks(session->target, &session->registry->header.net, NULL, 0);
 }
 
-/* The text is right again: nothing traps. The handler, the masks. */
+/* Whether some thread has met a trap whose signal is still on its way; not found out: it is. All stand still.
+ */
+static bool trap_pending(const struct threads *threads, uint64_t bit)
+{
+	for (size_t i = 0; i < threads->n; i++) {
+		struct proc_masks masks;
+		char path[24];
+		if (threads->v[i].state == THREAD_EXITED)
+			continue;
+		snprintf(path, sizeof(path), "%d/status", threads->v[i].tid);
+		int r = proc_masks_read(threads->target->taskfd, path, &masks);
+		if (r == -ENOENT || r == -ESRCH)
+			continue; /* killed meanwhile */
+		if (r < 0 || (masks.pending & ~masks.blocked & bit))
+			return true;
+	}
+	return false;
+}
+
+/* With all threads stopped. *again: not this time. */
+static struct usp_error *try_to_disarm(struct session *session, uint64_t bit, bool *again)
+{
+	struct registry *registry = session->registry;
+	struct threads *threads;
+	struct remote *remote = NULL;
+	struct usp_error *error = threads_seize(session->target, &threads);
+	if (error)
+		return error;
+	error = threads_stop(threads, session->deadline_ns);
+	*again = !error && bit && trap_pending(threads, bit);
+	if (!error && !*again && bit)
+		error = restore_masks(session, threads, bit);
+	if (!error && !*again)
+		error = remote_open(session->target, &session->maps, threads, &registry->header.area, NULL,
+				    NULL, &remote);
+	if (!error && !*again)
+		error = net_disarm(session->target, remote, &registry->header.net);
+	struct usp_error *close_error = remote_close(remote);
+	if (!error)
+		error = close_error;
+	else
+		usp_error_destroy(close_error);
+	threads_detach(threads);
+	return error;
+}
+
+/* The text is right again and nothing traps any more: masks and handler, once no trap is on its way. */
 static struct usp_error *take_net_away(struct session *session)
 {
 	struct registry *registry = session->registry;
 	struct net_area *area = &registry->header.net;
-	struct remote *remote = NULL;
-	struct net_data data;
+	struct net_data data = {0};
 	_cleanup_free_ struct net_site *sites = NULL;
 	size_t n;
 	struct usp_error *error = net_read(session->target, area, &data, &sites, &n);
@@ -243,18 +286,19 @@ static struct usp_error *take_net_away(struct session *session)
 		error = net_retire(session->target, area);
 	if (!error)
 		error = net_done(session->target, area);
-	if (!error)
-		error = restore_masks(session, data.signal);
-	if (!error)
-		error = remote_open(session->target, &session->maps, NULL, &registry->header.area, NULL, NULL,
-				    &remote);
-	if (!error)
-		error = net_disarm(session->target, remote, area);
-	struct usp_error *close_error = remote_close(remote);
-	if (!error)
-		error = close_error;
-	else
-		usp_error_destroy(close_error);
+	/* 0: killed before it was armed. */
+	uint64_t bit = data.signal >= 1 && data.signal <= 64 ? 1ull << (data.signal - 1) : 0;
+	for (bool again = true; !error && again;) {
+		error = try_to_disarm(session, bit, &again);
+		if (!error && again && now_ns() > session->deadline_ns)
+			error = usp_errorf(
+				USP_NOT_QUIESCENT,
+				"a thread of process %d (%s) has met a trap and does not get on; run "
+				"`usplice recover` again at a quieter time",
+				session->target->pid, session->target->name);
+		if (!error && again)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
 	return error ? error : registry_set_net(session->target, registry, area, false);
 }
 

@@ -5,6 +5,7 @@
  * (or in a signal handler that returns into it): such a slot is free again only once that thread is proved to
  * be elsewhere.
  */
+#include "process/proc_stat.h"
 #include "process/remote_borrow.h"
 
 #include <dirent.h>
@@ -24,20 +25,13 @@
  */
 static pid_t own_id(const struct target *target, pid_t tid)
 {
-	char status[8192];
-	size_t n = 0;
-	_cleanup_close_ int fd = target_openat(target, O_RDONLY, "task/%d/status", tid);
-	if (fd < 0)
-		return fd == -ENOENT || fd == -ESRCH ? 0 : -1;
-	for (ssize_t r; n < sizeof(status) - 1 && (r = read(fd, status + n, sizeof(status) - 1 - n)) > 0;)
-		n += (size_t)r;
-	status[n] = '\0';
-	char *line = strstr(status, "\nNSpid:"), *end = line ? strchr(line + 1, '\n') : NULL;
-	if (!end)
-		return n ? tid : 0; /* a kernel without PID namespaces */
-	*end = '\0';
-	char *last = strrchr(line, '\t');
-	return last ? atoi(last + 1) : -1;
+	char path[24];
+	pid_t own = tid;
+	snprintf(path, sizeof(path), "%d/status", tid);
+	int r = proc_own_id_read(target->taskfd, path, &own);
+	if (r == -ENOENT || r == -ESRCH)
+		return 0;
+	return r == 0 || r == -ENODATA ? own : -1;
 }
 
 /* The controller's id of the thread that calls itself `own`; 0: there is none, -1: cannot tell. */
