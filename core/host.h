@@ -72,8 +72,8 @@ struct host_ops {
 	/*
 	 * The gated switch; all six or none (NULL: ACTION_MODE_GATE is refused). Order of an action:
 	 *
-	 *     gate_open, intent, { traps written, sync; drain; traps taken away, sync; let_go; pause }…,
-	 *     traps written, sync; drain, commit, tails, sync, first bytes, sync; let_go, gate_close, settled
+	 *     gate_open, intent, { ready; traps written, sync; drain; traps taken away, sync; let_go; pause
+	 * }…, traps written, sync; drain, commit, tails, sync, first bytes, sync; let_go, gate_close, settled
 	 *
 	 * gate_open: everything that can be done while nobody is kept waiting; from its return on a trap at a
 	 * site of the intent is served: who hits one stays there until let_go. Chooses intent->trap.
