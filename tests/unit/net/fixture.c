@@ -107,8 +107,7 @@ int victim_dies(struct victim *victim, enum victim_command command, uint64_t a, 
 	return status;
 }
 
-/* Each thread twice: a call that had begun before has been counted then. */
-static void rounds(struct victim *victim)
+void rounds(struct victim *victim)
 {
 	int status;
 	struct shared *shared = victim->shared;

@@ -36,6 +36,8 @@ uint64_t victim_do(struct victim *victim, enum victim_command command, uint64_t 
 		   uint64_t d);
 /* Asks for what must kill it; the wait status. It is gone then; its memory is freed. */
 int victim_dies(struct victim *victim, enum victim_command command, uint64_t a, uint64_t b);
+/* Each thread has called all of them twice: a call that had begun before has ended. */
+void rounds(struct victim *victim);
 /* The threads have called on: all old, or all new. */
 void victim_calls_on(struct victim *victim, bool new);
 
