@@ -41,10 +41,11 @@ check:
 	meson test -C $(B) --print-errorlogs --num-processes $(JOBS)
 
 bench:
-	@scripts/deps demo test
+	@scripts/deps bench
 	$(configure)
-	@ninja -C $(B) -j$(JOBS) product bench/pause
+	@ninja -C $(B) -j$(JOBS) product bench/pause bench/load
 	@bench/run $(B)
+	@bench/servers $(B)
 
 install:
 	$(configure)

@@ -15,6 +15,7 @@
 #include "cli/processes.h"
 #include "cli/report.h"
 #include "cli/text.h"
+#include "cli/timeline.h"
 
 typedef struct usp_error *action_fn(struct usp_process *process, const char *payload,
 				    const struct usp_options *options, struct usp_outcome *outcome);
@@ -143,6 +144,8 @@ static struct usp_options options_of(struct cli *cli)
 		.try_ms = cli->options.try_ms,
 		.mode = cli->options.mode,
 		.consistency = cli->options.consistency,
+		.scan = cli->options.scan,
+		.scan_ms = cli->options.scan_ms,
 		.wait = cli->options.wait,
 		.nodeps = cli->options.nodeps,
 		.dry_run = cli->options.dry_run,
@@ -158,7 +161,7 @@ static bool is_file(const char *argument)
 }
 
 static void act_on(struct cli *cli, const struct action *action, const struct processes *processes, size_t i,
-		   struct tally *tally)
+		   struct timeline_file *timeline, struct tally *tally)
 {
 	const char *argument = cli->options.arguments[0];
 	char subject[80];
@@ -169,10 +172,13 @@ static void act_on(struct cli *cli, const struct action *action, const struct pr
 
 	struct usp_outcome outcome = {0};
 	struct usp_options options = options_of(cli);
+	options.timeline = timeline_file_begin(cli, timeline);
 	struct usp_error *error = action->run(process, argument, &options, &outcome);
 	/* A name that was given is known; what is in a file only the library knows. */
 	if (!outcome.name[0] && !is_file(argument))
 		snprintf(outcome.name, sizeof(outcome.name), "%.63s", subject);
+	timeline_file_add(cli, timeline, options.timeline, processes->v[i],
+			  outcome.name[0] ? outcome.name : subject, error ? error->code : USP_OK);
 	_cleanup_(text_freep) char *who = text_process(processes->v[i]);
 	if (outcome.recovered)
 		report_note(cli, "%s: an action that a killed usplice had left was finished or undone first",
@@ -197,13 +203,18 @@ static enum usp_code run_action(struct cli *cli, const struct action *action)
 	enum usp_code code = processes_choose(cli, false, &processes);
 	if (code)
 		return code;
+	struct timeline_file *timeline;
+	code = timeline_file_open(cli, &timeline);
+	if (code)
+		return code;
 	struct tally tally = {0};
 	for (size_t i = 0; i < processes.n; i++)
-		act_on(cli, action, &processes, i, &tally);
+		act_on(cli, action, &processes, i, timeline, &tally);
 	if (processes.several && !cli->options.quiet)
 		fprintf(cli->out, "%zu done, %zu skipped, %zu failed\n", tally.done, tally.skipped,
 			tally.failed);
-	return tally_code(&tally);
+	code = timeline_file_close(cli, timeline);
+	return tally_code(&tally) ? tally_code(&tally) : code;
 }
 
 enum usp_code cli_load(struct cli *cli)

@@ -22,6 +22,9 @@ enum option_id {
 	OPTION_TRY,
 	OPTION_MODE,
 	OPTION_CONSISTENCY,
+	OPTION_SCAN,
+	OPTION_SCAN_LIMIT,
+	OPTION_TIMELINE,
 	OPTION_DRY_RUN,
 	OPTION_NODEPS,
 	OPTION_JSON,
@@ -58,6 +61,12 @@ static const struct option_row option_table[] = {
 	 "rendezvous: stop all threads (default); gate: hold only who calls a patched function"},
 	{OPTION_CONSISTENCY, "consistency", 0, "WHICH", OPTIONS_MODE,
 	 "global: old and new code never run at one time (default); none"},
+	{OPTION_SCAN, "scan", 0, "WHAT", OPTIONS_MODE,
+	 "threads: look at their stacks (default); all: for suspended coroutines in all memory, too"},
+	{OPTION_SCAN_LIMIT, "scan-limit", 0, "MS", OPTIONS_MODE,
+	 "how long --scan all may hold the threads (1000; up to 60000)"},
+	{OPTION_TIMELINE, "timeline", 0, "FILE", OPTIONS_MODE,
+	 "write what happened, and when, for ui.perfetto.dev or chrome://tracing"},
 	{OPTION_DRY_RUN, "dry-run", 'n', NULL, OPTIONS_DRY_RUN, "make all checks, change nothing"},
 	{OPTION_NODEPS, "nodeps", 0, NULL, OPTIONS_NODEPS, "do not check the order of payloads"},
 	{OPTION_JSON, "json", 'j', NULL, OPTIONS_JSON, "print JSON; usplice(1) has the schema"},
@@ -139,12 +148,18 @@ static enum usp_code set_word(const struct command *command, const struct option
 
 static enum usp_code set_mode(const struct option_row *row, const char *value, FILE *err, struct options *o)
 {
-	static const char *const modes[] = {"rendezvous", "gate"}, *const kinds[] = {"global", "none"};
+	static const char *const modes[] = {"rendezvous", "gate"}, *const kinds[] = {"global", "none"},
+				 *const scans[] = {"threads", "all"};
 	int which = 0;
-	enum usp_code code =
-		set_word(o->command, row, value, row->id == OPTION_MODE ? modes : kinds, err, &which);
+	enum usp_code code = set_word(o->command, row, value,
+				      row->id == OPTION_MODE   ? modes
+				      : row->id == OPTION_SCAN ? scans
+							       : kinds,
+				      err, &which);
 	if (row->id == OPTION_MODE)
 		o->mode = which ? USP_MODE_GATE : USP_MODE_RENDEZVOUS;
+	else if (row->id == OPTION_SCAN)
+		o->scan = which ? USP_SCAN_ALL : USP_SCAN_THREADS;
 	else
 		o->consistency = which ? USP_CONSISTENCY_NONE : USP_CONSISTENCY_GLOBAL;
 	return code;
@@ -168,7 +183,15 @@ static enum usp_code set_option(const struct option_row *row, const char *value,
 		return set_duration(o->command, row, value, 1, USP_TRY_MAX_MS, err, &o->try_ms);
 	case OPTION_MODE:
 	case OPTION_CONSISTENCY:
+	case OPTION_SCAN:
 		return set_mode(row, value, err, o);
+	case OPTION_SCAN_LIMIT:
+		return set_duration(o->command, row, value, 1, USP_SCAN_MAX_MS, err, &o->scan_ms);
+	case OPTION_TIMELINE:
+		if (!*value)
+			return usage_error(o->command, err, "--timeline wants a file");
+		o->timeline = value;
+		return USP_OK;
 	case OPTION_ALL:
 		o->all = true;
 		return USP_OK;

@@ -24,7 +24,7 @@
 #define OPTIONS_JSON	32u  /* --json */
 #define OPTIONS_CC	64u  /* -o, --target, … */
 #define OPTIONS_DRY_RUN 128u /* --dry-run */
-#define OPTIONS_MODE	256u /* --mode, --consistency */
+#define OPTIONS_MODE	256u /* --mode, --consistency, --scan, --scan-limit, --timeline */
 
 struct command;
 
@@ -37,6 +37,9 @@ struct options {
 	uint32_t timeout_ms, try_ms; /* 0: default */
 	enum usp_mode mode;
 	enum usp_consistency consistency;
+	enum usp_scan scan;
+	uint32_t scan_ms;     /* 0: default */
+	const char *timeline; /* a path, or NULL */
 	const char *output, *target, *module, *name, *compiler;
 	const char **arguments; /* positional ones; owned (the strings are argv's) */
 	size_t n_arguments;

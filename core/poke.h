@@ -8,8 +8,8 @@
  *     poke_stopped()                 no core runs: whole sites, no trap byte ever, one sync
  * or
  *     poke_gate()                    every site traps (sync 1); then the host drains
- *     poke_switch() or poke_abort()  tails (sync 2), first bytes (sync 3); or first bytes back (sync 2, two
- * in all) poke_retire()                  no trap is ours any more
+ *     poke_switch() or poke_abort()  tails (sync 2), first bytes (sync 3); or first bytes back (sync 2)
+ *     poke_retire()                  no trap is ours any more
  */
 #ifndef CORE_POKE_H
 #define CORE_POKE_H

@@ -9,6 +9,7 @@
 #include "process/find.h"
 #include "process/host.h"
 #include "process/perfmap.h"
+#include "process/timeline.h"
 #include "process/recover.h"
 #include "process/tracer.h"
 #include "process/upload.h"
@@ -21,13 +22,17 @@ static struct usp_error *begin(struct usp_process *process, const struct usp_opt
 	struct usp_error *error = session_open(process, options, true, session);
 	if (error)
 		return session_reason(process->target, error);
-	if (recover_needed((*session)->registry) && (*session)->options.dry_run)
+	uint64_t began_ns = timeline_now(process->target->timeline);
+	bool unfinished = recover_needed((*session)->registry);
+	if (unfinished && (*session)->options.dry_run)
 		error = usp_errorf(
 			USP_BUSY,
 			"process %d has an interrupted action: run `usplice recover --pid %d` first",
 			process->target->pid, process->target->pid);
 	else
 		error = recover(*session, &outcome->recovered);
+	if (unfinished)
+		timeline_span(process->target->timeline, 0, began_ns, "recover", NULL, 0);
 	if (!error)
 		return NULL;
 	session_close(*session);
@@ -87,12 +92,23 @@ static struct usp_error *check_consistency(const struct session *session, int in
 	return NULL;
 }
 
+/* What is found outside stays outside only while nobody runs: so no gate. */
+static void want_scan(struct session *session, struct host *host)
+{
+	host->scan.wanted = true;
+	host->scan.limit_ns = session->options.scan_ms * 1000000ull;
+	session->options.mode = USP_MODE_RENDEZVOUS;
+	session_log(session, USP_LOG_INFO, "scan",
+		    "all threads are stopped while the memory is looked through");
+}
+
 /* One engine action on entry `index`. */
 static struct usp_error *run(struct session *session, int index, engine_action *action,
 			     struct usp_outcome *outcome)
 {
 	struct host *host;
 	struct action_report report = {0};
+	uint64_t began_ns = timeline_now(session->target->timeline);
 	struct usp_error *error = check_consistency(session, index);
 	if (!error)
 		error = host_create(session, &host);
@@ -101,6 +117,9 @@ static struct usp_error *run(struct session *session, int index, engine_action *
 	error = host_prepare_looks(host);
 	if (!error)
 		error = host_room(host);
+	timeline_span(session->target->timeline, 0, began_ns, "prepare", NULL, 0);
+	if (session->options.scan == USP_SCAN_ALL)
+		want_scan(session, host);
 	uint64_t now = now_ns();
 	struct action_options options = {
 		.nodeps = session->options.nodeps,
@@ -206,11 +225,16 @@ static struct usp_error *upload_file(struct session *session, const char *file, 
 				     int *index)
 {
 	struct plan *plan;
+	struct usp_timeline *timeline = session->target->timeline;
+	uint64_t began_ns = timeline_now(timeline);
 	struct usp_error *error = plan_create(session, file, &plan);
+	timeline_span(timeline, 0, began_ns, "plan", NULL, 0);
 	if (error)
 		return error;
 	name_outcome(outcome, plan->name, plan->payload->build_id, plan->payload->build_id_size);
+	began_ns = timeline_now(timeline);
 	error = upload(session, plan, index);
+	timeline_span(timeline, 0, began_ns, "upload", NULL, 0);
 	plan_destroy(plan);
 	return error;
 }

@@ -8,6 +8,7 @@
 #include "process/gate.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -21,9 +22,10 @@
 #define HELPER_STACK   33792 /* bytes from the start of usplice's stack area: the top of the helper's stack */
 #define HELPER_STOP_NS 1000000000ull /* to get hold of it */
 #define HELPER_END_NS  1000000000ull /* for it to end */
-#define HELPER_NAP_NS  500000	     /* and looked for so often */
+#define HELPER_NAP_NS  50000	     /* and looked for so often */
 #define CLOSE_NS       10000000000ull
 #define NAP_NS	       30000
+#define SERVE_NS       1000000 /* whoever has stopped for a signal waits so long at most */
 #define HANDLER_NAP_NS 1000000 /* for a thread to leave its signal handler */
 #define ROOM_FILES     64      /* descriptors that are left for everything else */
 
@@ -41,6 +43,7 @@ static void destroy(struct gate *gate, bool stop_all)
 	free(gate->signals);
 	free(gate->sites);
 	free(gate->entries);
+	free(gate->names);
 	range_set_deinit(&gate->inside);
 	if (gate->limit_raised)
 		setrlimit(RLIMIT_NOFILE, &gate->limit);
@@ -93,12 +96,18 @@ static struct usp_error *arm(struct gate *gate, pid_t *helper)
 static struct usp_error *take_helper(struct gate *gate, pid_t tid)
 {
 	struct session *session = gate->session;
+	/* It makes the syncs, for which threads wait at traps: it must not wait for a CPU behind the
+	 * program's own. Where that is not permitted, it does. */
+	struct sched_param first = {.sched_priority = 1};
+	(void)sched_setscheduler(tid, SCHED_RR | SCHED_RESET_ON_FORK, &first);
 	struct usp_error *error = threads_seize_one(gate->target, tid, &gate->helper_threads);
 	if (!error)
 		error = threads_stop(gate->helper_threads, now_ns() + HELPER_STOP_NS);
 	if (!error)
 		error = remote_open(gate->target, &session->maps, gate->helper_threads,
 				    &session->registry->header.area, NULL, NULL, &gate->helper);
+	gate->helper_ns = timeline_now(gate->target->timeline);
+	timeline_thread(gate->target->timeline, tid, "usplice helper");
 	return usp_error_prefix(error, "the helper thread %d", tid);
 }
 
@@ -138,14 +147,21 @@ static struct usp_error *unblock(struct gate *gate)
 
 static struct usp_error *first_look(struct gate *gate)
 {
+	uint64_t serve_at_ns = 0;
 	struct usp_error *error = NULL;
 	for (size_t i = 0; i < gate->n && !error; i++) {
 		enum gate_verdict verdict;
 		size_t served;
-		if (gate->threads->v[i].state != THREAD_EXITED)
+		if (gate->threads->v[i].state != THREAD_EXITED) {
 			error = gate_look(gate, i, &verdict);
-		if (!error)
+			if (!error && verdict == GATE_RUNS)
+				gate_mark_runs(gate, i);
+		}
+		/* Not for each: the kernel asks every tracee whether it has something to tell. */
+		if (!error && now_ns() >= serve_at_ns) {
 			error = gate_serve(gate, &served);
+			serve_at_ns = now_ns() + SERVE_NS;
+		}
 	}
 	return error;
 }
@@ -154,17 +170,29 @@ static struct usp_error *prepare(struct gate *gate, struct action_intent *intent
 {
 	pid_t helper = 0;
 	/* The net is made for one trap: so it is chosen before anybody is seized. */
+	uint64_t step_ns = timeline_now(gate->target->timeline);
 	struct usp_error *error = gate_choose_trap(gate, intent);
-	if (!error && gate->n_sites)
+	gate_mark_step(gate, &step_ns, "choose trap");
+	if (!error && gate->n_sites) {
 		error = arm(gate, &helper);
-	if (!error && gate->n_sites)
+		gate_mark_step(gate, &step_ns, "arm net");
+	}
+	if (!error && gate->n_sites) {
 		error = take_helper(gate, helper);
-	if (!error)
+		gate_mark_step(gate, &step_ns, "take helper");
+	}
+	if (!error) {
 		error = take_threads(gate, helper);
-	if (!error && gate->n_sites)
+		gate_mark_step(gate, &step_ns, "seize");
+	}
+	if (!error && gate->n_sites) {
 		error = unblock(gate);
-	if (!error)
+		gate_mark_step(gate, &step_ns, "unblock");
+	}
+	if (!error) {
 		error = first_look(gate);
+		gate_mark_step(gate, &step_ns, "first look");
+	}
 	return error;
 }
 
@@ -202,6 +230,7 @@ struct usp_error *gate_create(struct session *session, struct stack_checker *che
 	gate->target = session->target;
 	gate->checker = checker;
 	gate->old_word = session->registry->header.current;
+	gate->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct usp_error *error = add_ranges(gate, ranges, n);
 	if (!error)
 		error = gate_make_sites(gate, intent, why);
@@ -305,6 +334,15 @@ static struct usp_error *disarm(struct gate *gate)
 	return error ? error : registry_set_net(gate->target, registry, area, false);
 }
 
+/* Straight to its end, instead of the rest of its nap. */
+static void dismiss(struct gate *gate)
+{
+	struct thread *thread = &gate->helper_threads->v[0];
+	struct user_regs_struct registers = thread->registers;
+	if (thread->state == THREAD_STOPPED && net_dismiss(&gate->session->registry->header.net, &registers))
+		(void)ptrace(PTRACE_SETREGS, thread->tid, NULL, &registers); /* else it naps, and ends */
+}
+
 /* It ends by itself, now that it is let go; the action is not over before. Signals of the others are served
  * meanwhile. */
 static struct usp_error *end_helper(struct gate *gate)
@@ -313,7 +351,10 @@ static struct usp_error *end_helper(struct gate *gate)
 	struct usp_error *error = NULL;
 	char path[24];
 	pid_t tid = gate->helper ? remote_tid(gate->helper) : 0;
+	struct usp_timeline *timeline = gate->helper ? gate->target->timeline : NULL;
 	usp_error_destroy(remote_close(gate->helper));
+	if (gate->helper_threads && !gate->unfinished)
+		dismiss(gate);
 	threads_detach(gate->helper_threads);
 	gate->helper = NULL;
 	gate->helper_threads = NULL;
@@ -322,20 +363,27 @@ static struct usp_error *end_helper(struct gate *gate)
 	snprintf(path, sizeof(path), "%d", tid);
 	while (!error && faccessat(gate->target->taskfd, path, F_OK, 0) == 0 && now_ns() < deadline_ns)
 		error = gate->threads ? gate_wait(gate, HELPER_NAP_NS) : NULL;
+	timeline_span(timeline, tid, gate->helper_ns, "helper", NULL, 0);
 	return error;
 }
 
 struct usp_error *gate_close(struct gate *gate, bool stop_all)
 {
 	struct usp_error *error = NULL;
+	uint64_t step_ns = timeline_now(gate->target->timeline);
 	/* Where traps have to stay, the net stays; the helper finishes the text once it is let go. */
-	if (gate->threads && gate->n_sites && !gate->unfinished)
+	if (gate->threads && gate->n_sites && !gate->unfinished) {
 		error = finish_traps(gate);
+		gate_mark_step(gate, &step_ns, "finish traps");
+	}
 	if (!error && gate->helper)
 		error = gate_give_signals(gate);
-	if (gate->armed && !gate->unfinished && !error)
+	if (gate->armed && !gate->unfinished && !error) {
 		error = disarm(gate);
+		gate_mark_step(gate, &step_ns, "disarm");
+	}
 	struct usp_error *end_error = end_helper(gate);
+	gate_mark_step(gate, &step_ns, "helper's end");
 	if (!error)
 		error = end_error;
 	else

@@ -103,6 +103,7 @@ static struct usp_error *let_go(struct gate *gate, struct gate_child *child)
 	struct usp_error *error = child->shares ? NULL : clean(gate, child->pid);
 	if (!error)
 		ptrace(PTRACE_DETACH, child->pid, NULL, NULL);
+	gate_mark_child(gate, child);
 	*child = gate->children[--gate->n_children];
 	return error;
 }
@@ -137,8 +138,10 @@ struct usp_error *gate_child_stopped(struct gate *gate, pid_t pid, int status)
 			return error;
 		child = find(gate, pid);
 	}
+	uint64_t stopped_ns = timeline_now(gate->target->timeline);
 	child->shares = shares_memory(gate, pid);
 	child->stopped = true;
+	child->stopped_ns = stopped_ns;
 	return child->shares && gate->raised ? NULL : let_go(gate, child);
 }
 

@@ -17,7 +17,6 @@ static void begin(struct gate *gate)
 {
 	gate->raised = true;
 	gate->tries++;
-	threads_hurry(gate->threads);
 	/* Who was held meanwhile stands at a trap, and was seen outside. Where there are no sites (an unload)
 	 * there is no way in at all, and what was seen in earlier tries holds. */
 	for (size_t i = 0; i < gate->n && gate->n_sites; i++)
@@ -30,7 +29,7 @@ static void begin(struct gate *gate)
  */
 static uint64_t turns_ns(const struct gate *gate, size_t running)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	long cpus = gate->cpus;
 	unsigned tries = gate->tries < TURNS_MAX ? gate->tries : TURNS_MAX;
 	return cpus > 0 && running > (size_t)cpus ? running / (size_t)cpus * SLICE_NS * tries : 0;
 }
@@ -62,8 +61,11 @@ static void count_blockers(struct gate *gate)
 {
 	for (size_t i = 0; i < gate->n_blockers; i++) {
 		ssize_t at = gate_index(gate, gate->blockers[i].tid);
-		if (at >= 0 && !gate->v[at].drained && gate->threads->v[at].state != THREAD_EXITED)
-			gate->blockers[i].seen++;
+		if (at < 0 || gate->v[at].drained || gate->threads->v[at].state == THREAD_EXITED)
+			continue;
+		gate->blockers[i].seen++;
+		timeline_blocker(gate->target->timeline, gate->blockers[i].tid, gate->blockers[i].name,
+				 gate->blockers[i].where ? gate->blockers[i].where : gate->blockers[i].why);
 	}
 }
 
@@ -83,14 +85,18 @@ struct usp_error *gate_ready(struct gate *gate, bool *ready)
 		error = gate_look(gate, i, &verdict);
 		*ready &= verdict != GATE_INSIDE;
 	}
-	if (!error && !*ready)
+	if (error)
+		return error;
+	if (*ready)
+		threads_hurry(gate->threads);
+	else
 		count_blockers(gate);
-	return error;
+	return NULL;
 }
 
 struct usp_error *gate_drain(struct gate *gate, uint64_t deadline_ns, bool *drained)
 {
-	uint64_t nap_ns = NAP_FIRST_NS;
+	uint64_t nap_ns = NAP_FIRST_NS, began_ns = now_ns();
 	struct usp_error *error = NULL;
 	bool first = true;
 	*drained = false;
@@ -106,8 +112,8 @@ struct usp_error *gate_drain(struct gate *gate, uint64_t deadline_ns, bool *drai
 			*drained = true;
 			return NULL;
 		}
-		if (first)
-			deadline_ns += turns_ns(gate, running);
+		if (first) /* nobody has had time to answer yet */
+			deadline_ns += now_ns() - began_ns + turns_ns(gate, running);
 		if (now_ns() >= deadline_ns) {
 			count_blockers(gate);
 			return NULL;
@@ -131,7 +137,6 @@ struct usp_error *gate_let_go(struct gate *gate, bool at_site)
 			sizeof(word)) < 0)
 		return usp_errorf(USP_FAILED, "cannot read the commit word of process %d", gate->target->pid);
 	gate->raised = false;
-	threads_calm(gate->threads);
 	gate->unfinished = !at_site;
 	for (size_t i = 0; i < gate->n; i++) {
 		struct gate_thread *at = &gate->v[i];
@@ -141,6 +146,8 @@ struct usp_error *gate_let_go(struct gate *gate, bool at_site)
 		uint64_t rip = at_site ? site->address : word == gate->old_word ? site->old_to : site->new_to;
 		at->held = false;
 		gate_go_on_at(gate, i, rip);
+		gate_mark_let_go(gate, i);
 	}
+	threads_calm(gate->threads); /* not before: those let go first would run first */
 	return gate_children_let_go(gate);
 }

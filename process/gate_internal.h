@@ -13,6 +13,7 @@
 #include "process/net.h"
 #include "process/remote.h"
 #include "process/thread_internal.h"
+#include "process/timeline.h"
 
 enum gate_verdict {
 	GATE_RUNS,    /* not asleep, or not for long enough to be looked at */
@@ -29,18 +30,21 @@ struct gate_thread {		      /* of threads->v[] of the same index */
 	uint64_t home; /* an address in his thread control block; 0: not known */
 	bool drained;
 	bool held; /* at a trap, in the stop of its signal */
+	bool due;  /* has hit a trap, whose stop comes next if nobody interrupts him again */
 	size_t site;
 	bool mask_changed, mask_wanted; /* his signal is (to be) unblocked */
 	unsigned mask_tries;
-	uint64_t mask;		   /* his own, when mask_changed or mask_wanted */
-	bool clean;		   /* after the traps are gone: has none on his way */
-	uint64_t late_at, late_sp; /* where he was last sent back to run an instruction again */
+	uint64_t mask;		    /* his own, when mask_changed or mask_wanted */
+	bool clean;		    /* after the traps are gone: has none on his way */
+	uint64_t late_at, late_sp;  /* where he was last sent back to run an instruction again */
+	uint64_t asked_ns, held_ns; /* on the timeline: since when he is; 0: is not */
 };
 
 struct gate_child {
 	pid_t pid;
 	bool shares; /* the memory, as far as is known: waits for the gate's end */
 	bool stopped;
+	uint64_t stopped_ns; /* on the timeline */
 };
 
 struct gate_signal {
@@ -55,6 +59,7 @@ struct gate {
 	struct range_set inside; /* what must be free, pads included */
 
 	struct net_site *sites; /* sorted */
+	const char **names;	/* of the functions, for the timeline; NULL without one. The registry's */
 	uint64_t *entries;	/* of the function of each site: a thread at its trap stands there */
 	size_t n_sites;
 	int signal;
@@ -64,6 +69,7 @@ struct gate {
 	bool armed;
 	bool unfinished; /* traps stay in the text */
 	unsigned tries;
+	long cpus; /* online; -1: not known */
 	bool limit_raised;
 	struct rlimit limit;
 	bool raised;  /* traps may be met */
@@ -71,6 +77,7 @@ struct gate {
 
 	struct threads *helper_threads;
 	struct remote *helper;
+	uint64_t helper_ns; /* since when, on the timeline */
 
 	struct threads *threads;
 	struct gate_thread *v;
@@ -121,6 +128,22 @@ _must_check_ struct usp_error *gate_serve(struct gate *gate, size_t *served);
 void gate_go_on_at(struct gate *gate, size_t i, uint64_t rip);
 /* Asks who runs to stop. */
 void gate_interrupt(struct gate *gate, size_t i);
+
+/* gate_timeline.c: what becomes of each thread, on the timeline if there is one (timeline.h). */
+/* A step of the gate's own ends; the next one begins. */
+void gate_mark_step(struct gate *gate, uint64_t *began_ns, const char *name);
+void gate_mark_met(struct gate *gate, size_t i);
+void gate_mark_look(struct gate *gate, size_t i, uint64_t began_ns, enum gate_verdict verdict, bool moved);
+/* Runs, and was found so at the first look. */
+void gate_mark_runs(struct gate *gate, size_t i);
+/* In the interrupt's stop since stopped_ns, and on his way again. */
+void gate_mark_asked(struct gate *gate, size_t i, uint64_t stopped_ns, bool looked);
+/* At a trap: held from now on; or on his way through it, in the pad. */
+void gate_mark_trap(struct gate *gate, size_t i, size_t site);
+/* No longer held. */
+void gate_mark_let_go(struct gate *gate, size_t i);
+void gate_mark_ended(struct gate *gate, size_t i);
+void gate_mark_child(struct gate *gate, const struct gate_child *child);
 
 /* gate_child.c: processes forked meanwhile. */
 _must_check_ struct usp_error *gate_child_born(struct gate *gate, pid_t pid);

@@ -101,6 +101,7 @@ void gate_renew(struct gate *gate, size_t i)
 	struct gate_thread *thread = &gate->v[i];
 	close_files(thread);
 	*thread = (struct gate_thread){.schedstat_fd = -1, .syscall_fd = -1, .home = find_home(tid)};
+	gate_mark_met(gate, i);
 	if (gate->files_limited)
 		return;
 	thread->schedstat_fd = open_task_file(gate, tid, "schedstat");
@@ -231,13 +232,16 @@ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *ret)
 		return NULL;
 	}
 	thread->looked = false;
+	uint64_t began_ns = timeline_now(gate->target->timeline);
 	if (!read_syscall(gate, i, &asleep, &number))
 		return NULL;
 	enum gate_verdict verdict;
 	struct usp_error *error = judge(gate, i, &asleep, number, &verdict);
 	if (error)
 		return error;
-	if (!read_runs(gate, i, &after) || after != before)
+	bool moved = !read_runs(gate, i, &after) || after != before;
+	gate_mark_look(gate, i, began_ns, verdict, moved);
+	if (moved)
 		return NULL; /* he ran meanwhile: what was read is of no moment */
 	thread->looked = true;
 	thread->runs = before;

@@ -16,15 +16,17 @@
 #include <sys/wait.h>
 
 #include "process/gate_internal.h"
+#include "process/proc_stat.h"
 
 #define EVENT_OF(status) ((status) >> 16)
 
 void gate_interrupt(struct gate *gate, size_t i)
 {
 	struct thread *thread = &gate->threads->v[i];
-	if (thread->interrupted || thread->state != THREAD_RUNNING || gate->v[i].held)
+	if (thread->interrupted || thread->state != THREAD_RUNNING || gate->v[i].held || gate->v[i].due)
 		return;
 	thread->interrupted = true;
+	gate->v[i].asked_ns = timeline_now(gate->target->timeline);
 	ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL); /* a failure: it ended; waitpid tells */
 }
 
@@ -72,6 +74,8 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	if (byte != gate->trap) {
 		at->clean = gate->closing && !at->mask_changed;
 		gate_go_on_at(gate, i, address);
+		timeline_moment(gate->target->timeline, thread->tid, "late trap",
+				gate->names ? gate->names[site] : NULL, address);
 		return NULL;
 	}
 	if (!at->drained) {
@@ -87,7 +91,21 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	} else {
 		gate_go_on_at(gate, i, gate->sites[site].old_to);
 	}
+	gate_mark_trap(gate, i, (size_t)site);
 	return NULL;
+}
+
+/* The kernel lets a thread stop for an interrupt before it looks at his signals. One who has just hit a trap
+ * stands behind it then, as if inside, and interrupted again and again he would never get to its signal. */
+static bool trap_is_due(const struct gate *gate, const struct thread *thread)
+{
+	struct proc_masks masks;
+	char path[32];
+	if (!thread->has_registers || gate_find_site(gate, thread->registers.rip) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%d/status", thread->tid);
+	return proc_masks_read(gate->target->taskfd, path, &masks) == 0 &&
+	       (masks.own_pending & ~masks.blocked & 1ull << (gate->signal - 1));
 }
 
 /* In PTRACE_EVENT_STOP, with registers. */
@@ -96,26 +114,34 @@ static struct usp_error *serve_stop(struct gate *gate, size_t i)
 	struct gate_thread *at = &gate->v[i];
 	struct thread *thread = &gate->threads->v[i];
 	struct usp_error *error = NULL;
-	uint64_t bit = 1ull << (gate->signal - 1);
+	uint64_t bit = 1ull << (gate->signal - 1), stopped_ns = timeline_now(gate->target->timeline);
+	bool looked = false;
 	if (thread->state != THREAD_STOPPED && thread->state != THREAD_GROUP_STOPPED)
 		return NULL;
 	if (at->mask_wanted) {
 		uint64_t mask = at->mask & ~bit;
 		at->mask_wanted = false;
 		at->mask_changed = ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask) == 0;
+		timeline_moment(gate->target->timeline, thread->tid, "unblocked", NULL,
+				(uint64_t)gate->signal);
 	} else if (gate->closing && at->mask_changed) {
 		gate_restore_mask(gate, i);
+		if (!at->mask_changed)
+			timeline_moment(gate->target->timeline, thread->tid, "blocked again", NULL,
+					(uint64_t)gate->signal);
 	}
+	at->due = trap_is_due(gate, thread);
 	if (gate->closing) {
-		/* One who has just hit a trap stops for the interrupt first. */
 		at->clean = !at->mask_changed && thread->has_registers &&
 			    gate_find_site(gate, thread->registers.rip) < 0;
-	} else if (gate->raised && !at->drained && thread->has_registers) {
+	} else if (gate->raised && !at->drained && !at->due && thread->has_registers) {
 		bool outside;
 		error = gate_examine(gate, thread, thread->registers.rip, &outside);
 		at->drained = !error && outside;
+		looked = true;
 	}
 	threads_resume(gate->threads, i);
+	gate_mark_asked(gate, i, stopped_ns, looked);
 	return error;
 }
 
@@ -148,7 +174,7 @@ static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 	struct usp_error *error = NULL;
 	if (gate->threads->v[i].state == THREAD_EXITED)
 		gate_renew(gate, i); /* its id is in use again */
-	gate->v[i].looked = false;
+	gate->v[i].looked = gate->v[i].due = false;
 	gate->v[i].held = false; /* only its death gets it out of there */
 	if (WIFSTOPPED(status)) {
 		int event = EVENT_OF(status);
@@ -164,6 +190,7 @@ static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 		if (!error && event == PTRACE_EVENT_STOP)
 			error = serve_stop(gate, i);
 	} else {
+		gate_mark_ended(gate, i);
 		error = threads_take(gate->threads, i, status, false);
 	}
 	return error ? error : gate_grow(gate);

@@ -66,6 +66,8 @@ static struct usp_error *make_site(struct gate *gate, const struct poke_site *fr
 	to->old_to = leads_to(function, from->old_bytes, &old_original);
 	to->new_to = leads_to(function, from->new_bytes, &new_original);
 	gate->entries[i] = function->old_address;
+	if (gate->names)
+		gate->names[i] = function->name;
 	if (!to->old_to || !to->new_to) {
 		*why = "a function whose first instructions cannot be run elsewhere";
 		return NULL;
@@ -85,6 +87,8 @@ struct usp_error *gate_make_sites(struct gate *gate, struct action_intent *inten
 	*why = NULL;
 	gate->sites = calloc(intent->n_sites + 1, sizeof(*gate->sites));
 	gate->entries = calloc(intent->n_sites + 1, sizeof(*gate->entries));
+	if (gate->target->timeline)
+		gate->names = calloc(intent->n_sites + 1, sizeof(*gate->names));
 	if (!gate->sites || !gate->entries)
 		return &usp_error_no_memory;
 	gate->n_sites = intent->n_sites;

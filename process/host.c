@@ -7,6 +7,8 @@
 
 #include <usplice/list.h>
 
+#include "process/host_timeline.h"
+
 static void set_build_id(struct engine_build_id *to, const uint8_t *bytes, size_t size)
 {
 	to->size = (uint8_t)size;
@@ -175,7 +177,7 @@ struct usp_error *host_create(struct session *session, struct host **ret)
 	if (!host)
 		return &usp_error_no_memory;
 	host->session = session;
-	engine_init(&host->engine, &process_host_ops, host, &arch_x86_64);
+	engine_init(&host->engine, host_timeline_ops(host), host, &arch_x86_64);
 	host->payloads = calloc(REGISTRY_PAYLOADS_MAX + 1, sizeof(*host->payloads));
 	struct usp_error *error = host->payloads ? adopt_all(host) : &usp_error_no_memory;
 	if (error) {
@@ -202,7 +204,9 @@ void host_destroy(struct host *host)
 	free(host->images);
 	callable_destroy(host->callable);
 	free(host->before);
+	free(host->marks);
 	free(host->blocker.where);
+	scan_try_deinit(&host->scan);
 	free(host->blockers);
 	usp_error_destroy(host->error);
 	free(host);

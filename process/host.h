@@ -11,6 +11,7 @@
 #include "core/errno.h"
 #include "process/callable.h"
 #include "process/gate.h"
+#include "process/scan_try.h"
 #include "process/session.h"
 
 struct host_payload { /* engine_payload.user points here */
@@ -55,7 +56,9 @@ struct host {
 	struct registry_entry *before; /* the table as it was, while an action is in flight */
 
 	struct host_blocker blocker;
-	struct usp_error *error; /* what an operation had to say beyond its errno; owned */
+	struct scan_try scan;
+	struct host_marks *marks; /* host_timeline.c; NULL: there is no timeline */
+	struct usp_error *error;  /* what an operation had to say beyond its errno; owned */
 };
 
 _must_check_ struct usp_error *host_create(struct session *session, struct host **ret);

@@ -14,6 +14,7 @@
 #include "process/host.h"
 #include "process/membarrier.h"
 #include "process/text.h"
+#include "process/timeline.h"
 
 #define HOOK_TIME_NS UINT64_C(5000000000) /* a hook that takes longer is abandoned */
 
@@ -115,8 +116,12 @@ static int op_stop(void *context, uint64_t deadline_ns)
 {
 	struct host *host = context;
 	uint64_t begin_ns = now_ns();
-	struct usp_error *error = threads_seize(host->session->target, &host->threads);
-	host->seize_ns = now_ns() - begin_ns;
+	bool found = false;
+	struct usp_error *error = host->scan.wanted ? scan_try_running(host, &found) : NULL;
+	if (error || found)
+		return error ? keep(host, error, -CORE_EIO) : -CORE_EAGAIN;
+	error = threads_seize(host->session->target, &host->threads);
+	host->seize_ns = now_ns() - begin_ns; /* a scan before it is no part of the try, either */
 	if (!error)
 		error = threads_stop(host->threads, deadline_ns + host->seize_ns);
 	if (!error) {
@@ -154,7 +159,15 @@ static int look_at_all(struct host *host, const struct range_set *set, uint64_t 
 			continue;
 		enum stack_verdict verdict;
 		char *where = NULL;
+		struct usp_timeline *timeline = host->session->target->timeline;
+		uint64_t began_ns = timeline_now(timeline);
 		struct usp_error *error = stack_check(host->checker, thread, set, &verdict, &where);
+		timeline_span(timeline, thread->tid, began_ns, "look",
+			      error		      ? "failed"
+			      : verdict == STACK_FREE ? "outside"
+			      : verdict == STACK_BUSY ? "inside"
+						      : "unsure",
+			      0);
 		if (error) {
 			/* Could not find out is never safe. */
 			free(where);
@@ -186,7 +199,11 @@ static int op_quiescent(void *context, const struct host_range *ranges, size_t n
 	range_set_seal(&set);
 	int r = look_at_all(host, &set, deadline_ns + host->seize_ns);
 	range_set_deinit(&set);
-	return r;
+	if (r < 0 || !host->scan.wanted)
+		return r;
+	bool found;
+	struct usp_error *error = scan_try_stopped(host, ranges, n, &found);
+	return error ? keep(host, error, -CORE_EIO) : found ? -CORE_EAGAIN : 0;
 }
 
 /* ---- the gate ---- */

@@ -73,6 +73,13 @@ void host_note_blockers(struct host *host)
 static struct usp_error *not_quiescent(struct host *host, const struct action_report *report)
 {
 	const struct host_blocker *blocker = &host->blocker;
+	if (host->scan.found)
+		return usp_errorf(
+			USP_NOT_QUIESCENT,
+			"%s, at the end of %u tries; nothing was changed. It may be a word that was left "
+			"over, too. Try again later, with a longer --timeout, or (if old and new code may "
+			"run side by side) with --consistency none; without --scan all it is not looked for",
+			host->scan.found, report->tries);
 	if (report->mode == ACTION_MODE_GATE)
 		return usp_errorf(
 			USP_NOT_QUIESCENT,
@@ -157,7 +164,7 @@ static struct usp_error *of_reason(struct host *host, const struct action_report
 	case ACTION_NOT_STOPPED:
 		/* On a busy machine the last try may have ended with that. Who was inside in the others is
 		 * the news. */
-		if (host->blocker.tid)
+		if (host->blocker.tid || host->scan.found)
 			return not_quiescent(host, report);
 		if (host->error)
 			return take_error(host, USP_NOT_QUIESCENT,

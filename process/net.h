@@ -14,18 +14,18 @@
  *
  * A helper that runs while sites are published takes its controller for dead. So from net_publish() to
  * net_retire() the controller has it in a ptrace stop. Before, it lives for 200 rounds of 10 ms; whoever
- *needs longer spawns another. A recovery, with all threads stopped, calls net_dismiss() on each before it
- *touches a site: a helper must not write what it decided to write before the recovery.
+ * needs longer spawns another. A recovery, with all threads stopped, calls net_dismiss() on each before it
+ * touches a site: a helper must not write what it decided to write before the recovery.
  *
  * Nothing that handlers use is ever unmapped. The program may have been told our handler's address by
  * sigaction() and install it again at any time later, or call it from a handler of its own: it then behaves
- *as the program's action for which it stood. (Each action has an entry of its own; a program that had 24
+ * as the program's action for which it stood. (Each action has an entry of its own; a program that had 24
  * different ones during usplice's actions is refused.)
  *
  * What the program can notice: sigaction() tells our handler's address while armed; a signal that it ignores
  * interrupts system calls that do not restart; what execve() makes of an ignored signal is SIG_DFL. Text that
  * is executable but not readable is not supported. The helper cannot finish in a process that may not open
- *its own /proc/thread-self/mem (no /proc there; not dumpable, and not root's): then the handler serves on.
+ * its own /proc/thread-self/mem (no /proc there; not dumpable, and not root's): then the handler serves on.
  */
 #ifndef PROCESS_NET_H
 #define PROCESS_NET_H

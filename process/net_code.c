@@ -20,7 +20,7 @@
  *	    ucontext  160 rsp, 168 rip, 200 number of the exception; siginfo  8 si_code
  * A frame made by the kernel has its siginfo 304 bytes behind the ucontext. A handler of the program's may
  * call an entry as a function, and where the action was a plain signal() with one argument only: then these
- *two registers hold anything and are not looked into.
+ * two registers hold anything and are not looked into.
  */
 /* clang-format off */
 __asm__(".pushsection .rodata\n"

@@ -9,8 +9,8 @@
  *	data	r--		struct net_data; the masks; a table of sites (a larger one lies elsewhere)
  *
  * Each of the handler's entries stands for one action (struct sigaction) of the program's, for ever: a
- *program that got an entry's address from sigaction() may install it again, or call it from a handler of its
- *own, whenever it likes, and it behaves as what it stands for.
+ * program that got an entry's address from sigaction() may install it again, or call it from a handler of its
+ * own, whenever it likes, and it behaves as what it stands for.
  *
  * The handler, at a trap whose site is in the table:
  *	published, and the site traps	  on at old_to or new_to, by the commit word
@@ -23,8 +23,8 @@
  *
  * What is the program's is handed on with every register, flag and the stack as at entry, by a jump. For
  * SIG_DFL, and a fault where the program ignores, the action is put back to SIG_DFL and the signal queued
- *again to the thread with the same siginfo: blocked while the handler runs, it takes its effect when the
- *handler returns, with the registers of the trap in the core dump.
+ * again to the thread with the same siginfo: blocked while the handler runs, it takes its effect when the
+ * handler returns, with the registers of the trap in the core dump.
  */
 #ifndef PROCESS_NET_CODE_H
 #define PROCESS_NET_CODE_H

@@ -66,9 +66,12 @@ struct usp_error *net_spawn(const struct target *target, struct remote *remote, 
 				    &result);
 	if (error)
 		return error;
-	if ((int64_t)result < 0)
-		return usp_error_errno(USP_FAILED, (int)-(int64_t)result,
-				       "starting the helper thread in %s (%d)", target->name, target->pid);
+	if ((int64_t)result < 0) {
+		const int reason = (int)-(int64_t)result;
+		return usp_error_errno(reason == EAGAIN || reason == EPERM ? USP_UNSUPPORTED : USP_FAILED,
+				       reason, "%s (%d) may not start another thread, the helper",
+				       target->name, target->pid);
+	}
 	return find_thread(target, (long)result, tid);
 }
 

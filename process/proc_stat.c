@@ -111,8 +111,10 @@ int proc_masks_read(int dirfd, const char *path, struct proc_masks *ret)
 		if (errno || end == value)
 			return -EBADMSG;
 	}
-	*ret = (struct proc_masks){
-		.pending = values[0] | values[1], .blocked = values[2], .caught = values[3]};
+	*ret = (struct proc_masks){.pending = values[0] | values[1],
+				   .own_pending = values[0],
+				   .blocked = values[2],
+				   .caught = values[3]};
 	return 0;
 }
 

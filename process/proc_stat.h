@@ -36,6 +36,7 @@ _must_check_ int proc_status_read(int dirfd, const char *path, const char *key, 
 struct proc_masks { /* bit 0 is signal 1 */
 	uint64_t blocked, caught;
 	uint64_t pending; /* the thread's own and its process' */
+	uint64_t own_pending;
 };
 
 /* From dirfd/path, a status file. 0 or -errno. */

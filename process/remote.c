@@ -11,6 +11,7 @@
 
 #include "process/remote_borrow.h"
 #include "process/remote_hole.h"
+#include "process/timeline.h"
 
 #define STOP_NS	       100000000ull  /* for one candidate to stop */
 #define ROUNDS	       3	     /* over all candidates, when everybody stopped but none could be had */
@@ -416,7 +417,16 @@ struct usp_error *remote_open(const struct target *target, const struct maps *ma
 
 struct usp_error *remote_close(struct remote *remote)
 {
-	return remote ? finish(remote) : NULL;
+	if (!remote)
+		return NULL;
+	/* One of all that stand still is told of by who stopped them. */
+	struct usp_timeline *timeline = remote->own_threads ? remote->target->timeline : NULL;
+	uint64_t stopped_ns = remote->threads->stop_begin_ns;
+	pid_t tid = remote->tid;
+	timeline_thread(timeline, tid, remote->threads->v[0].name);
+	struct usp_error *error = finish(remote);
+	timeline_span(timeline, tid, stopped_ns, "borrowed", NULL, 0);
+	return error;
 }
 
 pid_t remote_tid(const struct remote *remote)

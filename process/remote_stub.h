@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The stub: a few hundred bytes of position-independent machine code and the data it restores a thread from,
- *written as one slot into the target. x86-64 only; the one place of remote work that knows the machine's
- *instructions.
+ * written as one slot into the target. x86-64 only; the one place of remote work that knows the machine's
+ * instructions.
  *
  * Every entry ends, were nobody to interfere, in the thread being back where it was taken from:
  *
- *	CALL     call *%r11, then the marker: a system call that blocks every signal. The controller takes
- *over at its entry; without one: vector state and errno from the data, then HOME. SYSCALL  syscall, then
- *HOME. HOME     flags, stack pointer, most registers; rt_sigprocmask to the thread's own mask; the rest; jump
- *back.
+ *	CALL     call *%r11, then the marker: a system call that blocks every signal. The controller takes over
+ *		 at its entry; without one: vector state and errno from the data, then HOME.
+ *	SYSCALL  syscall, then HOME.
+ *	HOME     flags, stack pointer, most registers; rt_sigprocmask to the thread's own mask; the rest; jump
+ *		 back.
  *
  * HOME uses the stack pointer to load the flags, so no signal may arrive there: a thread is never *sent* to
- *HOME. It is parked at SYSCALL with rt_sigprocmask(block all) as the call; there a signal handler finds the
- *thread's own stack. From the moment HOME unblocks signals on, the stack pointer and all but the scratch
- *registers are the thread's own.
+ * HOME. It is parked at SYSCALL with rt_sigprocmask(block all) as the call; there a signal handler finds the
+ * thread's own stack. From the moment HOME unblocks signals on, the stack pointer and all but the scratch
+ * registers are the thread's own.
  */
 #ifndef PROCESS_REMOTE_STUB_H
 #define PROCESS_REMOTE_STUB_H

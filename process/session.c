@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "process/timeline.h"
+
 uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -36,6 +38,13 @@ static struct usp_error *take_options(struct session *session, const struct usp_
 	if (o->mode > USP_MODE_GATE || o->consistency > USP_CONSISTENCY_NONE)
 		return usp_errorf(USP_USAGE, "unknown mode %d or consistency %d", (int)o->mode,
 				  (int)o->consistency);
+	if (!o->scan_ms)
+		o->scan_ms = USP_SCAN_DEFAULT_MS;
+	if (o->scan > USP_SCAN_ALL)
+		return usp_errorf(USP_USAGE, "unknown kind of scan %d", (int)o->scan);
+	if (o->scan_ms > USP_SCAN_MAX_MS)
+		return usp_errorf(USP_USAGE, "a scan of %u ms is too long: %u at most", o->scan_ms,
+				  USP_SCAN_MAX_MS);
 	if (o->timeout_ms > USP_TIMEOUT_MAX_MS)
 		return usp_errorf(USP_USAGE, "a timeout of %u ms is too long: %u at most", o->timeout_ms,
 				  USP_TIMEOUT_MAX_MS);
@@ -53,8 +62,11 @@ struct usp_error *session_open(struct usp_process *process, const struct usp_opt
 		return &usp_error_no_memory;
 	session->target = process->target;
 	struct usp_error *error = take_options(session, options);
+	struct usp_timeline *timeline = session->target->timeline = session->options.timeline;
+	session->timeline_ns = timeline_now(timeline);
 	if (!error && locked)
 		error = target_lock(session->target, session->options.wait);
+	timeline_span(timeline, 0, session->timeline_ns, "lock", NULL, 0);
 	session->began_ns = now_ns();
 	session->deadline_ns = session->began_ns + session->options.timeout_ms * 1000000ull;
 	if (!error)
@@ -63,6 +75,7 @@ struct usp_error *session_open(struct usp_process *process, const struct usp_opt
 		error = modules_open(session->target, &session->maps, &session->modules);
 	if (!error)
 		error = registry_read(session->target, &session->maps, &session->registry);
+	timeline_span(timeline, 0, session->began_ns, "read", NULL, 0);
 	if (error) {
 		session_close(session);
 		return error;
@@ -96,6 +109,8 @@ void session_close(struct session *session)
 	modules_close(session->modules);
 	maps_deinit(&session->maps);
 	target_unlock(session->target);
+	timeline_span(session->target->timeline, 0, session->timeline_ns, "action", NULL, 0);
+	session->target->timeline = NULL;
 	free(session);
 }
 

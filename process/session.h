@@ -23,6 +23,7 @@ struct session {
 	struct modules *modules;
 	struct registry *registry;
 	uint64_t began_ns, deadline_ns; /* CLOCK_MONOTONIC */
+	uint64_t timeline_ns;		/* when it began with waiting for the lock, on its timeline */
 };
 
 /*

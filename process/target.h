@@ -13,6 +13,8 @@
 #include "base/compiler.h"
 #include "base/error.h"
 
+struct usp_timeline;
+
 struct target {
 	pid_t pid;	     /* thread group id, as the controller's PID namespace names it */
 	char name[16];	     /* comm, made printable */
@@ -24,7 +26,8 @@ struct target {
 	int lockfd; /* -1, or /proc/PID with an flock: this controller is the only one that acts */
 	uint8_t auxv[512]; /* the auxiliary vector: another one means that another program was executed */
 	size_t auxv_size;
-	bool seccomp; /* some thread has a filter or strict mode: remote system calls need
+	struct usp_timeline *timeline; /* of the action under way, not owned; NULL: nobody looks */
+	bool seccomp;		       /* some thread has a filter or strict mode: remote system calls need
 			 PTRACE_O_SUSPEND_SECCOMP */
 };
 

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process/timeline.h"
+
 struct job {
 	struct host *host;
 	engine_action *action;
@@ -18,6 +20,7 @@ struct job {
 	struct action_report *report;
 	int result;
 	pid_t tid;
+	uint64_t end_ns; /* on the timeline */
 };
 
 static void *run(void *argument)
@@ -25,6 +28,7 @@ static void *run(void *argument)
 	struct job *job = argument;
 	job->tid = (pid_t)syscall(SYS_gettid);
 	job->result = job->action(&job->host->engine, job->payload, job->options, job->report);
+	job->end_ns = timeline_now(job->host->session->target->timeline);
 	return NULL;
 }
 
@@ -41,7 +45,7 @@ static void wait_for_end(pid_t tid)
 int tracer_run(struct host *host, engine_action *action, struct engine_payload *payload,
 	       const struct action_options *options, struct action_report *report)
 {
-	struct job job = {host, action, payload, options, report, 0, 0};
+	struct job job = {host, action, payload, options, report, 0, 0, 0};
 	pthread_t thread;
 	sigset_t all, before;
 	if (options->mode != ACTION_MODE_GATE) {
@@ -62,5 +66,6 @@ int tracer_run(struct host *host, engine_action *action, struct engine_payload *
 	}
 	pthread_join(thread, NULL);
 	wait_for_end(job.tid);
+	timeline_span(host->session->target->timeline, 0, job.end_ns, "tracer's end", NULL, 0);
 	return job.result;
 }

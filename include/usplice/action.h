@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <usplice/process.h>
+#include <usplice/timeline.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +21,8 @@ extern "C" {
 #define USP_TRY_MAX_MS	       10000u
 #define USP_TIMEOUT_DEFAULT_MS 5000u /* all tries together */
 #define USP_TIMEOUT_MAX_MS     86400000u
+#define USP_SCAN_DEFAULT_MS    1000u /* how long a scan of the memory may hold the threads */
+#define USP_SCAN_MAX_MS	       60000u
 
 enum usp_log_level {
 	USP_LOG_WARNING,
@@ -41,6 +44,13 @@ enum usp_consistency {
 	USP_CONSISTENCY_NONE,	/* each function flips by itself; who is inside an old one goes on in it */
 };
 
+/* Where somebody is looked for who would come back into the code that is going away. */
+enum usp_scan {
+	USP_SCAN_THREADS, /* on the stacks of threads */
+	USP_SCAN_ALL, /* in all writable memory, too: coroutines that are suspended. All threads are stopped
+			 meanwhile, whatever the mode */
+};
+
 /* Zero-initialise; set size = sizeof(struct usp_options). A NULL pointer to it means all defaults. */
 struct usp_options {
 	size_t size;
@@ -53,6 +63,9 @@ struct usp_options {
 	void *log_context;
 	enum usp_mode mode;
 	enum usp_consistency consistency;
+	struct usp_timeline *timeline; /* what happens is written into it; or NULL */
+	enum usp_scan scan;
+	uint32_t scan_ms; /* how long USP_SCAN_ALL may hold the threads; 0: 1000; up to 60000 */
 };
 
 /* What an action did; filled in when not NULL, also on failure as far as it came. */

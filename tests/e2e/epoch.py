@@ -72,16 +72,23 @@ def version_payload(name, version, victim, tag="", **how):
 class Epoch:
     """A victim of gate.c or epoch.c with its page. Actions are taken by switch()."""
 
-    def __init__(self, victim, *kinds, lax=False, nice=0):
+    def __init__(self, victim, *kinds, lax=False, nice=0, uid=None):
         path = tmp("epoch-%d.page" % len(os.listdir(tmp())))
         with open(path, "wb") as f:
             f.truncate(4096)
+        os.chmod(path, 0o666)
         with open(path, "r+b") as f:
             self.page = memoryview(mmap.mmap(f.fileno(), 4096)).cast("Q")
         self.n, self.version = 1, 0
         self.page[0] = self.n << 8
         self.page[2] = lax
-        self.v = Victim(victim, path, *kinds, preexec=lambda: os.nice(nice))
+
+        def preexec():
+            os.nice(nice)
+            if uid is not None:
+                os.setuid(uid)
+
+        self.v = Victim(victim, path, *kinds, preexec=preexec)
         self.pid = self.v.pid
         self.callers = self.v.report()["callers"]
 

@@ -308,6 +308,24 @@ def refused_while_a_thread_sleeps_inside():
 
 
 @case
+def where_no_helper_may_be_born_all_are_stopped():
+    # Not even a thread more is allowed to the target; the action comes about all the same, and says how.
+    e, p = Epoch("gate", "plain=2", "deaf=1", uid=65534), version_payload("one", 1, "gate")
+    before = Outside(e.v)
+    on(e.v, "upload", p)
+    # By one of its own: that is allowed to anybody.
+    subprocess.run(["prlimit", "--nproc=1:1", "--pid", str(e.pid)], check=True, preexec_fn=lambda: os.setuid(65534))
+    for to, action in ((1, "apply"), (0, "revert")):
+        r = e.switch(to, action, "one", "--verbose")
+        if IS_GATE:
+            contains(r.out + r.err, "may not start another thread")
+            contains(r.out + r.err, "all threads are stopped for this")
+        e.went_on()
+    on(e.v, "unload", "one", *mode_options("unload"))
+    before.same()
+
+
+@case
 def refused_again_and_again_and_nobody_is_lost():
     e, p, before = parked(("plain=1", "deaf=1", "timer=1000", "fork=1", "pause=2000"))
     on(e.v, "upload", p)

@@ -14,7 +14,8 @@ from epoch import *
 SECONDS = float(os.environ.get("USPLICE_TORTURE_SECONDS", "20"))
 THREADS = int(os.environ.get("USPLICE_TORTURE_THREADS", "64"))
 LONG = 600
-WORK = "work=%d" % (30 if IS_GATE else 2000)
+# Nobody waits for long while others have their turns: a switch must ask each of the callers twice.
+PACE = ("work=30", "rest=64") if IS_GATE else ("work=2000",)
 SITES_WANTED, CALLS_WANTED = 10 ** 6, 10 ** 9
 
 
@@ -33,8 +34,8 @@ def toggle(e, seconds):
 @case
 def torture():
     one, two = version_payload("one", 1, "epoch"), version_payload("two", 2, "epoch")
-    # The callers never rest: the machine is the tool's first.
-    e = Epoch("epoch", "spin=%d" % THREADS, WORK, "churn=1", "fork=1", "vfork=1", "timer=1000", "pause=20000", nice=10)
+    # The callers are never done: the machine is the tool's first.
+    e = Epoch("epoch", "spin=%d" % THREADS, *PACE, "churn=1", "fork=1", "vfork=1", "timer=1000", "pause=20000", nice=19)
     before = Outside(e.v, steady=False)
     on(e.v, "upload", one)
     on(e.v, "upload", two)

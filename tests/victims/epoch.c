@@ -2,25 +2,35 @@
 /*
  * Torture: threads that call f0 … f127 and the others of sites.h without a pause and judge each result by the
  * epoch protocol (epoch.h has it, step by step), while threads are created and end, signals arrive, children
- * are forked and executed. Arguments: the shared page's file, then KIND=NUMBER … spin   callers churn threads
- * that start threads which call and end fork   threads that fork children which call and end vfork  the same
- * by vfork and execve timer  SIGALRM every so many microseconds; its handler calls, too pause  microseconds
- * between two births Commands: report, mark, first (epoch.h)
+ * are forked and executed.
+ *
+ * Arguments: the shared page's file, then KIND=NUMBER …
+ *   spin    callers
+ *   rest    after so many calls each gives its CPU to another (0: never)
+ *   work    spins between two calls
+ *   churn   threads that start threads which call and end
+ *   fork    threads that fork children which call and end
+ *   vfork   the same by vfork and execve
+ *   timer   SIGALRM every so many microseconds; its handler calls, too
+ *   pause   microseconds between two births
+ * Commands: report, mark, first (epoch.h)
  */
 #define _GNU_SOURCE
 #include "life.h"
 
-static int work;
+static int work, rest;
 
 static void *spin(void *number)
 {
 	unsigned seed = (unsigned)(uintptr_t)number;
 	struct epoch_caller *me = epoch_enlist();
 	pthread_setname_np(pthread_self(), "spin");
-	for (;;) {
+	for (unsigned i = 1;; i++) {
 		epoch_call(&seed);
 		epoch_count(me);
-		for (int i = 0; i < work; i++)
+		if (rest && i % (unsigned)rest == 0)
+			sched_yield();
+		for (int k = 0; k < work; k++)
 			OPAQUE();
 	}
 	return NULL;
@@ -54,6 +64,8 @@ int main(int argc, char **argv)
 			life_pause_us = (useconds_t)n;
 		else if (!strcmp(kind, "work"))
 			work = n;
+		else if (!strcmp(kind, "rest"))
+			rest = n;
 		else if (!strcmp(kind, "sites"))
 			epoch_sites = (unsigned)n;
 		else if (!strcmp(kind, "extras"))

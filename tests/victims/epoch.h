@@ -6,8 +6,8 @@
  * (tests/e2e/epoch.py) and the victim share a page, with two words in it:
  *
  *   window  n, from, to. The test writes it (n + 1, A, B) before it starts a command that may switch from
- * version A to B, and (n, B, B), "settled", after the command has ended with success. After one that failed:
- *           (n + 1, A, A). n only grows, so two equal words mean that nothing happened in between.
+ *           version A to B, and (n, B, B), "settled", after the command has ended with success. After one that
+ *           failed: (n + 1, A, A). n only grows, so two equal words mean that nothing happened in between.
  *   seen    the greatest n of which somebody saw the new version in its window. The victim writes it.
  *
  * A call:
@@ -17,9 +17,9 @@
  *   4. r is a version's number, and that of the function that was called ("foreign" if not)
  *   5. r is one of w's or w' 's from and to ("outside"). Settled and no window since: there is one.
  *   6. n is the same in w and w', and r is B: seen := n. Then, whoever begins a call from now on reads it in
- * 1, and: s = n and r is A is an error ("stale"). This is what may be said of "old and new never run at one
- *      time" from outside: the new code has returned to somebody before this call began, so no old may begin.
- *      Calls that overlap may give A and B: the one may have been done before the switch and look late.
+ *      1, and: s = n and r is A is an error ("stale"). This is what may be said of "old and new never run at
+ *      one time" from outside: the new code has returned to somebody before this call began, so no old may
+ *      begin. Calls that overlap may give A and B: the one may have been done before the switch and look late.
  *   n differs by more than one (a thread that slept for windows on end): only 4, and counted as "crossed".
  *
  * From inside, dwell() and climb() in sites.h say it without that gap: they count who is inside of which

@@ -144,6 +144,11 @@ static struct usp_error *act(const char *what, struct usp_process *process, cons
 	       options->nodeps ? " nodeps" : "", options->dry_run ? " dry" : "");
 	for (int level = USP_LOG_WARNING; fake.log_line && level <= USP_LOG_DEBUG; level++)
 		options->log(options->log_context, (enum usp_log_level)level, fake.log_line);
+	if (options->timeline) {
+		fake.recorded = true;
+		if (fake.record)
+			fake.record(options->timeline);
+	}
 	if (outcome)
 		*outcome = p->outcome;
 	return p->action_code ? usp_errorf(p->action_code, "%s", p->message) : NULL;

@@ -42,6 +42,9 @@ struct fake {
 	int open; /* processes opened and not closed */
 	char calls[4096];
 	enum usp_code cc_code, find_code;
+	void (*record)(
+		struct usp_timeline *timeline); /* what each action writes into its timeline, if it has one */
+	bool recorded;
 	const char *log_line; /* logged by each action, at each level */
 };
 
