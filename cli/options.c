@@ -58,7 +58,7 @@ static const struct option_row option_table[] = {
 	{OPTION_TRY, "try", 0, "MS", OPTIONS_ACTION,
 	 "how long one try may hold the threads (30; 1 to 10000)"},
 	{OPTION_MODE, "mode", 0, "MODE", OPTIONS_MODE,
-	 "rendezvous: stop all threads (default); gate: hold only who calls a patched function"},
+	 "gate: hold only who calls a patched function (default); rendezvous: stop all threads"},
 	{OPTION_CONSISTENCY, "consistency", 0, "WHICH", OPTIONS_MODE,
 	 "global: old and new code never run at one time (default); none"},
 	{OPTION_SCAN, "scan", 0, "WHAT", OPTIONS_MODE,

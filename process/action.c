@@ -123,7 +123,8 @@ static struct usp_error *run(struct session *session, int index, engine_action *
 	uint64_t now = now_ns();
 	struct action_options options = {
 		.nodeps = session->options.nodeps,
-		.mode = session->options.mode == USP_MODE_GATE ? ACTION_MODE_GATE : ACTION_MODE_RENDEZVOUS,
+		.mode = session->options.mode == USP_MODE_RENDEZVOUS ? ACTION_MODE_RENDEZVOUS
+								     : ACTION_MODE_GATE,
 		.consistency = session->options.consistency == USP_CONSISTENCY_NONE
 				       ? ACTION_CONSISTENCY_NONE
 				       : ACTION_CONSISTENCY_GLOBAL,

@@ -58,7 +58,7 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	}
 	ssize_t site = gate_find_site(gate, thread->registers.rip);
 	if (site < 0 || info.si_code <= 0)
-		return NULL;
+		return NULL; /* as the kernel has it */
 	uint64_t address = gate->sites[site].address;
 	if (target_read(gate->target, address, &byte, 1) < 0)
 		return NULL;
@@ -71,6 +71,9 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	}
 	*ours = true;
 	gate->trapped = true;
+	/* From here on the signal would get lost with this controller, and he meet the trap again; a handler would
+	 * take the signal for a fault of the place where he is sent. */
+	(void)waitpid(thread->tid, NULL, __WALL | WNOHANG);
 	if (byte != gate->trap) {
 		at->clean = gate->closing && !at->mask_changed;
 		gate_go_on_at(gate, i, address);
@@ -212,13 +215,33 @@ static struct usp_error *serve_unknown(struct gate *gate, pid_t pid, int status)
 	return error ? error : serve_one(gate, gate->n - 1, status);
 }
 
+/*
+ * The next report of any tracee; 0: there is none, or -1. The stop of a signal is seen without taking the
+ * report: the kernel drops a signal whose report was taken by a tracer that dies before it lets the thread go
+ * on, and delivers one whose was not. So neither the program's signals nor its traps get lost.
+ */
+static pid_t next_report(struct gate *gate, int *status)
+{
+	siginfo_t info = {0};
+	if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD) < 0)
+		return -1;
+	if (!info.si_pid)
+		return 0;
+	if (info.si_code == CLD_TRAPPED && info.si_status > 0 && info.si_status < SIGTRAP + 0x80 &&
+	    gate_index(gate, info.si_pid) >= 0) {
+		*status = info.si_status << 8 | 0x7f;
+		return info.si_pid;
+	}
+	return waitpid(info.si_pid, status, __WALL | WNOHANG);
+}
+
 struct usp_error *gate_serve(struct gate *gate, size_t *served)
 {
 	struct usp_error *error = NULL;
 	*served = 0;
 	while (!error) {
 		int status;
-		pid_t pid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
+		pid_t pid = next_report(gate, &status);
 		if (pid < 0 && errno == EINTR)
 			continue;
 		if (pid <= 0)

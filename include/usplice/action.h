@@ -32,7 +32,7 @@ enum usp_log_level {
 
 /* How nobody comes to run a half-written function. */
 enum usp_mode {
-	USP_MODE_DEFAULT,
+	USP_MODE_DEFAULT,    /* the gate */
 	USP_MODE_RENDEZVOUS, /* all threads are stopped */
 	USP_MODE_GATE, /* trap bytes at the entries: only who calls a patched function is held. Where hooks
 			  need the world still, or the functions or the process rule it out, a rendezvous all

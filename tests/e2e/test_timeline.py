@@ -179,7 +179,7 @@ def forked_children():
 def by_rendezvous():
     v = Victim("sleepers")
     p = cc("fix", FIX, v)
-    _, t = traced(v, "load", p)
+    _, t = traced(v, "load", p, "--mode", "rendezvous")
     tries = t.phases("try")
     parts = t.steps(t.actions[0], "lock", "read", "plan", "upload", "prepare", "intent",
                     *["try", "pause"] * (len(tries) - 1), "try", "settle")

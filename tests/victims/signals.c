@@ -2,8 +2,9 @@
 /*
  * Signals: handlers for SIGTRAP, SIGSEGV and SIGILL on alternate stacks; a thread that blocks every signal;
  * queued real-time signals that are counted; a handler that calls the function which is replaced, also while
- * the thread is inside it. counts -> "rt=… trap=… segv=… ill=… nested=…"    fault -> raises SIGSEGV, SIGILL
- * and SIGTRAP for real
+ * the thread is inside it.
+ *   counts -> "rt=… trap=… segv=… ill=… nested=…"
+ *   fault  -> raises SIGSEGV, SIGILL and SIGTRAP for real
  */
 #define _GNU_SOURCE
 #include "victim.h"
@@ -14,6 +15,7 @@
 #include <ucontext.h>
 
 static atomic_int rt, trap, segv, ill, nested_bad, nested;
+static atomic_int settled; /* threads that have their own mask, not that of their birth */
 
 extern int value(void), slow(void);
 VICTIM int value(void)
@@ -65,6 +67,7 @@ static void *deaf(void *unused)
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	pthread_setname_np(pthread_self(), "deaf");
+	atomic_fetch_add(&settled, 1);
 	for (;;) {
 		value();
 		usleep(1000);
@@ -76,6 +79,7 @@ static void *deaf(void *unused)
 static void *in_and_out(void *unused)
 {
 	(void)unused;
+	atomic_fetch_add(&settled, 1);
 	for (;;) {
 		slow();
 		for (volatile int i = 0; i < 2000; i++)
@@ -102,6 +106,8 @@ int main(void)
 	sigaction(SIGUSR1, &usr1, NULL);
 	if (pthread_create(&t, NULL, deaf, NULL) || pthread_create(&t, NULL, in_and_out, NULL))
 		return 1;
+	while (atomic_load(&settled) < 2)
+		usleep(1000);
 	victim_ready();
 	while (victim_next(line)) {
 		if (!strcmp(line, "value")) {
