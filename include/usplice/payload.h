@@ -79,9 +79,8 @@ struct usplice_symbol {
 	static const char USPLICE_UNIQUE_(usplice_info_)[] \
 		__attribute__((used, aligned(1), section(".usplice.info"))) = key_value
 
-#define USPLICE_NAME(string)                                                                                \
-	USPLICE_INFO_("name=" string) /* 1 to 63 of [A-Za-z0-9._+-], not . or - first; else the file's name \
-				       */
+/* 1 to 63 of [A-Za-z0-9._+-], not . or - first; else the file's name */
+#define USPLICE_NAME(string)	    USPLICE_INFO_("name=" string)
 #define USPLICE_VERSION(string)	    USPLICE_INFO_("version=" string)
 #define USPLICE_DESCRIPTION(string) USPLICE_INFO_("description=" string) /* free text, a CVE number say */
 /* Goes on top of the payload with this build-id (hex); may be given once. Without it: on top of whatever is
