@@ -13,12 +13,10 @@
 #include "payload/payload.h"
 
 #define PAYLOAD_SYMBOLS_MAX	(1u << 18)
-#define PAYLOAD_RELOCATIONS_MAX (1u << 21) /* of sections that are loaded */
-#define PAYLOAD_IMAGE_MAX                                                                            \
-	(128u << 20)		/* bytes: everything mapped, .bss too; far below the reach of a jump \
-				 */
-#define PAYLOAD_STRING_MAX 4095 /* bytes of a symbol's, section's or file's name */
-#define PAYLOAD_ALIGN_MAX  4096 /* a page: the image itself is aligned no better */
+#define PAYLOAD_RELOCATIONS_MAX (1u << 21)   /* of sections that are loaded */
+#define PAYLOAD_IMAGE_MAX	(128u << 20) /* everything mapped, .bss too; far below the reach of a jump */
+#define PAYLOAD_STRING_MAX	4095	     /* bytes of a symbol's, section's or file's name */
+#define PAYLOAD_ALIGN_MAX	4096	     /* a page: the image itself is aligned no better */
 
 #define PAYLOAD_NO_OFFSET UINT32_MAX
 

@@ -11,9 +11,8 @@
 
 _Static_assert(REG_R8 == 0 && REG_EFL == RUN_REGISTERS - 1, "the general registers come first");
 
-#define MAGIC_AT                                                                                  \
-	464 /* in the floating-point frame: whether there is an XSAVE header behind its 512 bytes \
-	     */
+/* In the floating-point frame: whether there is an XSAVE header behind its 512 bytes. */
+#define MAGIC_AT  464
 #define MAGIC	  0x46505853u
 #define HEADER_AT 512
 
