@@ -121,19 +121,19 @@ static struct usp_error *serve_stop(struct gate *gate, size_t i)
 	bool looked = false;
 	if (thread->state != THREAD_STOPPED && thread->state != THREAD_GROUP_STOPPED)
 		return NULL;
+	at->due = trap_is_due(gate, thread);
 	if (at->mask_wanted) {
 		uint64_t mask = at->mask & ~bit;
 		at->mask_wanted = false;
 		at->mask_changed = ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask) == 0;
 		timeline_moment(gate->target->timeline, thread->tid, "unblocked", NULL,
 				(uint64_t)gate->signal);
-	} else if (gate->closing && at->mask_changed) {
+	} else if (gate->closing && at->mask_changed && !at->due) { /* blocked, its signal would never come */
 		gate_restore_mask(gate, i);
 		if (!at->mask_changed)
 			timeline_moment(gate->target->timeline, thread->tid, "blocked again", NULL,
 					(uint64_t)gate->signal);
 	}
-	at->due = trap_is_due(gate, thread);
 	if (gate->closing) {
 		at->clean = !at->mask_changed && thread->has_registers &&
 			    gate_find_site(gate, thread->registers.rip) < 0;
