@@ -127,11 +127,13 @@ static struct usp_error *unblock(struct gate *gate)
 	struct usp_error *error = gate_note_masks(gate);
 	for (bool left = true; left && !error;) {
 		size_t served;
+		bool in_handler = false;
 		left = false;
 		for (size_t i = 0; i < gate->n; i++) {
 			if (!gate->v[i].mask_wanted || gate->threads->v[i].state == THREAD_EXITED)
 				continue;
 			gate->mask_changed = left = true;
+			in_handler |= gate->v[i].mask_tries != 0;
 			gate_interrupt(gate, i);
 		}
 		error = gate_serve(gate, &served);
@@ -139,8 +141,8 @@ static struct usp_error *unblock(struct gate *gate)
 			error = usp_errorf(USP_NOT_QUIESCENT,
 					   "threads of process %d that block signal %d do not stop",
 					   gate->target->pid, gate->signal);
-		if (!error && left && !served)
-			thread_nap(NAP_NS);
+		if (!error && left && (!served || in_handler))
+			thread_nap(in_handler ? HANDLER_NAP_NS : NAP_NS);
 	}
 	return error;
 }

@@ -113,7 +113,8 @@ _must_check_ struct usp_error *gate_grow(struct gate *gate);
 void gate_renew(struct gate *gate, size_t i);
 ssize_t gate_index(struct gate *gate, pid_t tid);
 _must_check_ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *verdict);
-/* Whether he sleeps, and has no trap on his way therefore. */
+/* Whether he sleeps in a system call, and has no trap on his way therefore. Who stands in the stop of his trap's
+ * signal, not served yet, looks asleep too, but in no system call. */
 bool gate_sleeps(struct gate *gate, size_t i);
 /* By his registers, who is stopped. rip: judged as if he stood there. */
 _must_check_ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, uint64_t rip,
@@ -156,8 +157,9 @@ _must_check_ struct usp_error *gate_choose_trap(struct gate *gate, struct action
 _must_check_ struct usp_error *gate_note_masks(struct gate *gate);
 /* A thread has hit a trap: the kernel may have reset the handler. */
 _must_check_ struct usp_error *gate_mend_signal(struct gate *gate);
-/* Who is stopped gets his mask back; mask_changed stays when it cannot be now. */
-void gate_restore_mask(struct gate *gate, size_t i);
+/* Who is stopped, with registers, gets the mask that the action wants, or his own back. mask_wanted or
+ * mask_changed stays when that cannot be now. */
+_must_check_ struct usp_error *gate_change_mask(struct gate *gate, size_t i);
 /* A signal that somebody sent to a thread that should block it: kept back, and given back. */
 _must_check_ struct usp_error *gate_keep_signal(struct gate *gate, pid_t tid, const siginfo_t *info);
 _must_check_ struct usp_error *gate_give_signals(struct gate *gate);

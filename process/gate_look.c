@@ -177,7 +177,7 @@ bool gate_sleeps(struct gate *gate, size_t i)
 {
 	struct thread thread;
 	long number;
-	return read_syscall(gate, i, &thread, &number);
+	return read_syscall(gate, i, &thread, &number) && number >= 0;
 }
 
 /* His child runs in the same memory, and is nobody's tracee. (A newborn that has not run yet shows clone,

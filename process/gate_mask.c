@@ -148,26 +148,71 @@ struct usp_error *gate_mend_signal(struct gate *gate)
 	return net_repair_handler(gate->target, gate->helper, &gate->session->registry->header.net, &handler);
 }
 
-void gate_restore_mask(struct gate *gate, size_t i)
+/*
+ * Who is stopped, with registers, has his mask changed for the action, or given back: not in a signal handler,
+ * whose return would bring back the mask from before it. One who never leaves his handler gets it there.
+ */
+static struct usp_error *may_change(struct gate *gate, size_t i, bool *may)
+{
+	bool in_handler;
+	struct usp_error *error = stack_in_handler(gate->checker, &gate->threads->v[i], &in_handler);
+	*may = !error && (!in_handler || ++gate->v[i].mask_tries >= MASK_TRIES);
+	return error;
+}
+
+static struct usp_error *unblock(struct gate *gate, size_t i)
 {
 	struct gate_thread *thread = &gate->v[i];
 	pid_t tid = gate->threads->v[i].tid;
 	uint64_t mask, bit = SIGNAL_BIT(gate->signal);
+	bool may;
+	struct usp_error *error = may_change(gate, i, &may);
+	if (!may)
+		return error;
+	thread->mask_wanted = false;
+	thread->mask_tries = 0;
+	/* He has run since his mask was noted. */
+	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) < 0 || !(mask & bit))
+		return NULL;
+	thread->mask = mask;
+	mask &= ~bit;
+	thread->mask_changed = ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) == 0;
+	if (thread->mask_changed)
+		timeline_moment(gate->target->timeline, tid, "unblocked", NULL, (uint64_t)gate->signal);
+	return NULL;
+}
+
+static struct usp_error *block_again(struct gate *gate, size_t i)
+{
+	struct gate_thread *thread = &gate->v[i];
+	pid_t tid = gate->threads->v[i].tid;
+	uint64_t mask, bit = SIGNAL_BIT(gate->signal);
+	bool may;
+	struct usp_error *error = may_change(gate, i, &may);
+	if (!may)
+		return error;
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) < 0 || mask == thread->mask) {
 		thread->mask_changed = false;
-		return;
+		return NULL;
 	}
-	if (mask != (thread->mask & ~bit)) {
-		/* In a handler: its return brings back the mask from before it, as we had changed it. Or the
-		 * program has set another one, for good. */
-		if (++thread->mask_tries < MASK_TRIES)
-			return;
-		mask |= bit;
-	} else {
-		mask = thread->mask;
-	}
+	/* Another mask is that of a section (glibc's pthread_create() blocks all), whose end brings back the one
+	 * from before it, or the program has set it for good. */
+	if (mask != (thread->mask & ~bit) && ++thread->mask_tries < MASK_TRIES)
+		return NULL;
+	mask |= bit;
 	ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
 	thread->mask_changed = false;
+	timeline_moment(gate->target->timeline, tid, "blocked again", NULL, (uint64_t)gate->signal);
+	return NULL;
+}
+
+struct usp_error *gate_change_mask(struct gate *gate, size_t i)
+{
+	if (gate->v[i].mask_wanted)
+		return unblock(gate, i);
+	if (gate->closing && gate->v[i].mask_changed)
+		return block_again(gate, i);
+	return NULL;
 }
 
 struct usp_error *gate_keep_signal(struct gate *gate, pid_t tid, const siginfo_t *info)

@@ -98,17 +98,21 @@ static struct usp_error *serve_trap(struct gate *gate, size_t i, bool *ours)
 	return NULL;
 }
 
+static bool signal_is_queued(const struct gate *gate, const struct thread *thread)
+{
+	struct proc_masks masks;
+	char path[32];
+	snprintf(path, sizeof(path), "%d/status", thread->tid);
+	return proc_masks_read(gate->target->taskfd, path, &masks) == 0 &&
+	       (masks.own_pending & ~masks.blocked & 1ull << (gate->signal - 1));
+}
+
 /* The kernel lets a thread stop for an interrupt before it looks at his signals. One who has just hit a trap
  * stands behind it then, as if inside, and interrupted again and again he would never get to its signal. */
 static bool trap_is_due(const struct gate *gate, const struct thread *thread)
 {
-	struct proc_masks masks;
-	char path[32];
-	if (!thread->has_registers || gate_find_site(gate, thread->registers.rip) < 0)
-		return false;
-	snprintf(path, sizeof(path), "%d/status", thread->tid);
-	return proc_masks_read(gate->target->taskfd, path, &masks) == 0 &&
-	       (masks.own_pending & ~masks.blocked & 1ull << (gate->signal - 1));
+	return thread->has_registers && gate_find_site(gate, thread->registers.rip) >= 0 &&
+	       signal_is_queued(gate, thread);
 }
 
 /* In PTRACE_EVENT_STOP, with registers. */
@@ -117,27 +121,17 @@ static struct usp_error *serve_stop(struct gate *gate, size_t i)
 	struct gate_thread *at = &gate->v[i];
 	struct thread *thread = &gate->threads->v[i];
 	struct usp_error *error = NULL;
-	uint64_t bit = 1ull << (gate->signal - 1), stopped_ns = timeline_now(gate->target->timeline);
+	uint64_t stopped_ns = timeline_now(gate->target->timeline);
 	bool looked = false;
 	if (thread->state != THREAD_STOPPED && thread->state != THREAD_GROUP_STOPPED)
 		return NULL;
 	at->due = trap_is_due(gate, thread);
-	if (at->mask_wanted) {
-		uint64_t mask = at->mask & ~bit;
-		at->mask_wanted = false;
-		at->mask_changed = ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), &mask) == 0;
-		timeline_moment(gate->target->timeline, thread->tid, "unblocked", NULL,
-				(uint64_t)gate->signal);
-	} else if (gate->closing && at->mask_changed && !at->due) { /* blocked, its signal would never come */
-		gate_restore_mask(gate, i);
-		if (!at->mask_changed)
-			timeline_moment(gate->target->timeline, thread->tid, "blocked again", NULL,
-					(uint64_t)gate->signal);
-	}
+	if (!at->due) /* blocked, its signal would never come */
+		error = gate_change_mask(gate, i);
 	if (gate->closing) {
 		at->clean = !at->mask_changed && thread->has_registers &&
 			    gate_find_site(gate, thread->registers.rip) < 0;
-	} else if (gate->raised && !at->drained && !at->due && thread->has_registers) {
+	} else if (!error && gate->raised && !at->drained && !at->due && thread->has_registers) {
 		bool outside;
 		error = gate_examine(gate, thread, thread->registers.rip, &outside);
 		at->drained = !error && outside;
@@ -148,6 +142,17 @@ static struct usp_error *serve_stop(struct gate *gate, size_t i)
 	return error;
 }
 
+/* In the stop of a signal of the program's. Under many signals he may be met nowhere but in their handlers: here
+ * he is between two of them, and the next one's return brings back the mask that he has now. */
+static struct usp_error *serve_signal(struct gate *gate, size_t i)
+{
+	struct thread *thread = &gate->threads->v[i];
+	if (!gate->v[i].mask_wanted && !(gate->closing && gate->v[i].mask_changed))
+		return NULL;
+	thread->has_registers = ptrace(PTRACE_GETREGS, thread->tid, NULL, &thread->registers) == 0;
+	return signal_is_queued(gate, thread) ? NULL : gate_change_mask(gate, i);
+}
+
 static bool is_thread(const struct gate *gate, pid_t pid)
 {
 	char path[24];
@@ -155,17 +160,30 @@ static bool is_thread(const struct gate *gate, pid_t pid)
 	return faccessat(gate->target->taskfd, path, F_OK, 0) == 0;
 }
 
-/* A process was forked: not for thread_report.c, which lets it go as it is. */
-static struct usp_error *serve_fork(struct gate *gate, size_t i, bool *served)
+/* A thread begins with its parent's mask, and glibc gives it that for good. */
+static struct usp_error *inherit_mask(struct gate *gate, size_t parent, pid_t newborn)
 {
-	unsigned long message = 0;
+	struct usp_error *error = gate_grow(gate);
+	ssize_t i = error ? -1 : gate_index(gate, newborn);
+	if (i < 0 || !gate->v[parent].mask_changed)
+		return error;
+	gate->v[i].mask_changed = true;
+	gate->v[i].mask = gate->v[parent].mask;
+	return NULL;
+}
+
+/* A newborn process is not for thread_report.c, which lets it go as it is. */
+static struct usp_error *serve_birth(struct gate *gate, size_t i, int status)
+{
+	unsigned long newborn = 0;
 	struct thread *thread = &gate->threads->v[i];
-	*served = false;
-	if (ptrace(PTRACE_GETEVENTMSG, thread->tid, NULL, &message) < 0 || !message ||
-	    is_thread(gate, (pid_t)message))
-		return NULL;
-	*served = true;
-	struct usp_error *error = gate_child_born(gate, (pid_t)message);
+	struct usp_error *error;
+	if (ptrace(PTRACE_GETEVENTMSG, thread->tid, NULL, &newborn) < 0 || !newborn ||
+	    is_thread(gate, (pid_t)newborn)) {
+		error = threads_take(gate->threads, i, status, false);
+		return error ? error : inherit_mask(gate, i, (pid_t)newborn);
+	}
+	error = gate_child_born(gate, (pid_t)newborn);
 	if (thread->interrupted)
 		ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
 	ptrace(PTRACE_CONT, thread->tid, NULL, NULL);
@@ -179,23 +197,26 @@ static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 		gate_renew(gate, i); /* its id is in use again */
 	gate->v[i].looked = gate->v[i].due = false;
 	gate->v[i].held = false; /* only its death gets it out of there */
-	if (WIFSTOPPED(status)) {
-		int event = EVENT_OF(status);
-		bool served = false;
-		if (event == 0 && WSTOPSIG(status) == gate->signal)
-			error = serve_trap(gate, i, &served);
-		else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK ||
-			 event == PTRACE_EVENT_CLONE)
-			error = serve_fork(gate, i, &served);
-		if (error || served)
-			return error;
-		error = threads_take(gate->threads, i, status, event == PTRACE_EVENT_STOP);
-		if (!error && event == PTRACE_EVENT_STOP)
-			error = serve_stop(gate, i);
-	} else {
+	if (!WIFSTOPPED(status)) {
 		gate_mark_ended(gate, i);
-		error = threads_take(gate->threads, i, status, false);
+		return threads_take(gate->threads, i, status, false);
 	}
+	int event = EVENT_OF(status);
+	if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE)
+		return serve_birth(gate, i, status);
+	if (event == 0 && WSTOPSIG(status) == gate->signal) {
+		bool ours;
+		error = serve_trap(gate, i, &ours);
+		if (error || ours)
+			return error;
+	} else if (event == 0) {
+		error = serve_signal(gate, i);
+		if (error)
+			return error;
+	}
+	error = threads_take(gate->threads, i, status, event == PTRACE_EVENT_STOP);
+	if (!error && event == PTRACE_EVENT_STOP)
+		error = serve_stop(gate, i);
 	return error ? error : gate_grow(gate);
 }
 

@@ -281,3 +281,14 @@ struct usp_error *stack_walk_avoids(struct stack_checker *checker, const struct 
 	*avoids = checker->walk.end == WALK_OUTERMOST && !find_inside(&checker->walk, ranges);
 	return NULL;
 }
+
+struct usp_error *stack_in_handler(struct stack_checker *checker, const struct thread *thread,
+				   bool *in_handler)
+{
+	*in_handler = true;
+	if (!thread->has_registers)
+		return NULL;
+	struct usp_error *error = stack_walk(checker->walker, thread, &checker->walk);
+	*in_handler = error || checker->walk.end != WALK_OUTERMOST || checker->walk.crossed_signal;
+	return error;
+}

@@ -58,4 +58,8 @@ _must_check_ struct usp_error *stack_check(struct stack_checker *checker, const 
 _must_check_ struct usp_error *stack_walk_avoids(struct stack_checker *checker, const struct thread *thread,
 						 const struct range_set *ranges, bool *avoids);
 
+/* Whether a signal handler runs on the stopped thread. Not found out counts as yes. */
+_must_check_ struct usp_error *stack_in_handler(struct stack_checker *checker, const struct thread *thread,
+						bool *in_handler);
+
 #endif

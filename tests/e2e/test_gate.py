@@ -222,6 +222,24 @@ def threads_are_created_and_end():
 
 
 @case
+def the_newborn_of_who_blocks_all_blocks_all():
+    # Its parent is unblocked for the action, and a thread begins with its parent's mask.
+    one = version_payload("one", 1, "gate")
+    e = Epoch("gate", "plain=1", "parent=1")
+    on(e.v, "upload", one)
+    kids = lambda: [row["SigBlk"] for row in e.v.statuses("SigBlk", "Name").values() if row["Name"] == "kid"]
+    whole = lambda: {row["SigBlk"] for row in e.v.statuses("SigBlk", "Name").values() if row["Name"] == "parent"}
+    born = len(kids())
+    for _ in range(3):
+        e.switch(1, "apply", "one")
+        e.switch(0, "revert", "one")
+    check(len(kids()) > born, "nobody was born meanwhile")
+    until(lambda: len(kids()) == 600, "all are born")
+    until(lambda: set(kids()) == whole(), "all block what their parent blocks: %s" % set(kids()), patience=10)
+    e.fine()
+
+
+@case
 def children_are_forked():
     under("fork=2", "plain=1", "pause=2000", steady=False)
 

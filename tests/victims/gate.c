@@ -7,6 +7,7 @@
  *   pending  blocks SIGTRAP, SIGSEGV, SIGILL and SIGUSR1, and has SIGTRAP and SIGUSR1 pending, for ever
  *   traps    handler for SIGTRAP; now and then an int3 of the program's own
  *   faults   handlers for SIGSEGV and SIGILL on an alternate stack; now and then a real fault
+ *   parent   blocks all that sigfillset() names, and makes threads named "kid", which sleep for ever
  *   ignore   1: SIGTRAP is ignored by the process
  *   timer, churn, fork, vfork, pause   as in life.h
  *   sites    how many of f are called              extras   0: only those
@@ -207,6 +208,35 @@ static void *caller(void *argument)
 	return NULL;
 }
 
+#define N_KIDS	   600
+#define KIDS_PAUSE 1000 /* microseconds */
+
+static void *kid(void *unused)
+{
+	pthread_setname_np(pthread_self(), "kid");
+	for (;;)
+		pause();
+	return unused;
+}
+
+static void *parent(void *unused)
+{
+	pthread_attr_t small;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 64 << 10);
+	pthread_setname_np(pthread_self(), "parent");
+	block(DEAF);
+	for (int i = 0; i < N_KIDS; i++) {
+		pthread_t t;
+		if (!pthread_create(&t, &small, kid, NULL))
+			atomic_fetch_add(&epoch_events, 1);
+		usleep(KIDS_PAUSE);
+	}
+	for (;;)
+		pause();
+	return unused;
+}
+
 static void verify(void)
 {
 	struct kernel_sigaction now[65];
@@ -289,7 +319,7 @@ static int start_kind(const char *kind, int n)
 	static const struct {
 		const char *name;
 		void *(*body)(void *);
-	} lives[] = {{"churn", life_churn}, {"fork", life_fork}, {"vfork", life_vfork}};
+	} lives[] = {{"parent", parent}, {"churn", life_churn}, {"fork", life_fork}, {"vfork", life_vfork}};
 	for (int k = 0; k < N_KINDS; k++)
 		if (!strcmp(kind, kind_names[k])) {
 			life_start(caller, (void *)(uintptr_t)k, n);
