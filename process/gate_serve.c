@@ -168,6 +168,7 @@ static struct usp_error *inherit_mask(struct gate *gate, size_t parent, pid_t ne
 	if (i < 0 || !gate->v[parent].mask_changed)
 		return error;
 	gate->v[i].mask_changed = true;
+	gate->v[i].clean = false; /* his own first stop may have come before his parent's */
 	gate->v[i].mask = gate->v[parent].mask;
 	return NULL;
 }
