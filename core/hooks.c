@@ -87,7 +87,9 @@ static int look_and_put_back(struct run *run, const struct engine_payload *paylo
 		return r;
 	/* The old bytes were there when the cores stood still already (hooks_action()), so the hook wrote
 	 * these. */
-	r = ops->write(run->engine->host, site->address, now, site->old_bytes, site->length);
+	const struct host_write back = {site->address, now, site->old_bytes, site->length};
+	size_t done;
+	r = ops->write(run->engine->host, &back, 1, &done);
 	if (r < 0)
 		return r;
 	bool may = ours && bytes_equal(now, kind == HOOK_APPLY ? ours->new_bytes : ours->saved, site->length);

@@ -36,15 +36,22 @@ enum hook_kind {
 	HOOK_KINDS
 };
 
+/* n bytes (1 to 31) to be written over those that are expected there. */
+struct host_write {
+	uint64_t address;
+	const uint8_t *expected, *bytes;
+	size_t n;
+};
+
 struct host_ops {
 	/* Text. Reads n bytes. */
 	int (*read)(void *host, uint64_t address, void *bytes, size_t n);
 	/*
-	 * Writes n bytes (1 to 31) after checking that `expected` is there, and reads back. -CORE_EBADMSG:
-	 * something else was there and nothing was written. After any other error the engine looks for itself
-	 * what is there.
+	 * Writes each of v in order, after checking that `expected` is there, and reads back. *done: how many
+	 * were. On error the engine looks for itself what became of the others; of v[*done], with
+	 * -CORE_EBADMSG (something else was there), nothing was written.
 	 */
-	int (*write)(void *host, uint64_t address, const void *expected, const void *bytes, size_t n);
+	int (*write)(void *host, const struct host_write *v, size_t n, size_t *done);
 	/* When it returns 0, no core executes bytes any more that were fetched before the call. */
 	int (*sync)(void *host);
 

@@ -134,6 +134,13 @@ int poke_expect_old(struct poke *poke)
 	return 0;
 }
 
+int poke_write(struct poke *poke, uint64_t address, const uint8_t *expected, const uint8_t *bytes, size_t n)
+{
+	const struct host_write write = {address, expected, bytes, n};
+	size_t done;
+	return poke->ops->write(poke->host, &write, 1, &done);
+}
+
 int poke_sync(struct poke *poke)
 {
 	poke->syncs++;

@@ -14,6 +14,8 @@
 #include "core/errno.h"
 #include "core/poke_internal.h"
 
+#define WRITES 32 /* handed to the host at once: some 2 KB of stack */
+
 static bool has_tail(const struct poke *poke, const struct poke_site *site)
 {
 	return site->length > poke->trap_length;
@@ -23,7 +25,7 @@ static int write_first(struct poke *poke, struct poke_site *site, const uint8_t 
 		       const uint8_t *bytes, enum poke_site_state then)
 {
 	uint8_t found[POKE_LENGTH_MAX];
-	int r = poke->ops->write(poke->host, site->address, expected, bytes, poke->trap_length);
+	int r = poke_write(poke, site->address, expected, bytes, poke->trap_length);
 	if (r == 0)
 		site->state = (uint8_t)then;
 	else
@@ -36,13 +38,77 @@ static int write_tail(struct poke *poke, struct poke_site *site, const uint8_t *
 {
 	uint8_t found[POKE_LENGTH_MAX];
 	size_t first = poke->trap_length;
-	int r = poke->ops->write(poke->host, site->address + first, expected + first, bytes + first,
-				 site->length - first);
+	int r = poke_write(poke, site->address + first, expected + first, bytes + first,
+			   site->length - first);
 	if (r == 0)
 		site->state = (uint8_t)then;
 	else
 		poke_look_ours(poke, site, found);
 	return r;
+}
+
+/* One step of the batch, at every site. */
+enum step {
+	TRAPS,	/* old first byte -> trap */
+	TAILS,	/* old tail -> new tail, where there is one */
+	FIRSTS, /* trap -> new first byte */
+};
+
+static const enum poke_site_state state_after[] = {
+	[TRAPS] = POKE_SITE_TRAP_OLD, [TAILS] = POKE_SITE_TRAP_NEW, [FIRSTS] = POKE_SITE_NEW};
+
+static struct host_write step_write(const struct poke *poke, const struct poke_site *site, enum step step)
+{
+	size_t first = poke->trap_length;
+	switch (step) {
+	case TRAPS:
+		return (struct host_write){site->address, site->old_bytes, poke->trap, first};
+	case TAILS:
+		return (struct host_write){site->address + first, site->old_bytes + first,
+					   site->new_bytes + first, site->length - first};
+	default:
+		return (struct host_write){site->address, poke->trap, site->new_bytes, first};
+	}
+}
+
+/* From a host's write of some sites, these are indexes of: who was written is known, the others are looked at. */
+static int write_some(struct poke *poke, enum step step, const struct host_write *v, const size_t *indexes,
+		      size_t n)
+{
+	uint8_t found[POKE_LENGTH_MAX];
+	size_t done = 0;
+	int r = poke->ops->write(poke->host, v, n, &done);
+	for (size_t i = 0; i < n; i++) {
+		struct poke_site *site = &poke->sites[indexes[i]];
+		if (r == 0 || i < done)
+			site->state = (uint8_t)state_after[step];
+		else
+			poke_look_ours(poke, site, found);
+	}
+	if (r < 0)
+		poke_failed_at(poke, indexes[done < n ? done : n - 1]);
+	return r;
+}
+
+/* *any: there was something to be written. */
+static int write_all(struct poke *poke, enum step step, bool *any)
+{
+	struct host_write v[WRITES];
+	size_t indexes[WRITES], n = 0;
+	int r = 0;
+	*any = false;
+	for (size_t i = 0; i < poke->n && r == 0; i++) {
+		if (step == TAILS && !has_tail(poke, &poke->sites[i]))
+			continue;
+		*any = true;
+		v[n] = step_write(poke, &poke->sites[i], step);
+		indexes[n++] = i;
+		if (n == WRITES) {
+			r = write_some(poke, step, v, indexes, n);
+			n = 0;
+		}
+	}
+	return r == 0 && n > 0 ? write_some(poke, step, v, indexes, n) : r;
 }
 
 /*
@@ -130,14 +196,11 @@ int poke_gate(struct poke *poke)
 		return r;
 	/* Pairs with the acquire load in poke_find_trap(). */
 	__atomic_store_n(&poke->published, poke->n, __ATOMIC_RELEASE);
-	for (size_t i = 0; i < poke->n; i++) {
-		struct poke_site *site = &poke->sites[i];
-		r = write_first(poke, site, site->old_bytes, poke->trap, POKE_SITE_TRAP_OLD);
-		if (r < 0) {
-			poke_failed_at(poke, i);
-			undo(poke, false);
-			return r;
-		}
+	bool any;
+	r = write_all(poke, TRAPS, &any);
+	if (r < 0) {
+		undo(poke, false);
+		return r;
 	}
 	r = poke_sync(poke);
 	if (r < 0) {
@@ -161,24 +224,16 @@ int poke_tails(struct poke *poke)
 {
 	if (poke->phase != POKE_GATED || poke->stale)
 		return -CORE_EINVAL;
-	bool tails = false;
-	int r;
 	for (size_t i = 0; i < poke->n; i++) {
-		struct poke_site *site = &poke->sites[i];
+		const struct poke_site *site = &poke->sites[i];
 		if (site->state != POKE_SITE_TRAP_OLD)
 			return -CORE_EINVAL; /* gated again after a failure: only poke_abort() leads out */
 	}
-	for (size_t i = 0; i < poke->n; i++) {
-		struct poke_site *site = &poke->sites[i];
-		if (!has_tail(poke, site))
-			continue;
-		tails = true;
-		r = write_tail(poke, site, site->old_bytes, site->new_bytes, POKE_SITE_TRAP_NEW);
-		if (r < 0) {
-			poke_failed_at(poke, i);
-			undo(poke, true);
-			return r;
-		}
+	bool tails;
+	int r = write_all(poke, TAILS, &tails);
+	if (r < 0) {
+		undo(poke, true);
+		return r;
 	}
 	if (tails) {
 		r = poke_sync(poke);
@@ -198,7 +253,6 @@ int poke_tails(struct poke *poke)
  */
 int poke_firsts(struct poke *poke)
 {
-	int r;
 	if (poke->phase != POKE_GATED || poke->stale)
 		return -CORE_EINVAL;
 	for (size_t i = 0; i < poke->n; i++) {
@@ -206,14 +260,11 @@ int poke_firsts(struct poke *poke)
 		if (site->state != (has_tail(poke, site) ? POKE_SITE_TRAP_NEW : POKE_SITE_TRAP_OLD))
 			return -CORE_EINVAL;
 	}
-	for (size_t i = 0; i < poke->n; i++) {
-		struct poke_site *site = &poke->sites[i];
-		r = write_first(poke, site, poke->trap, site->new_bytes, POKE_SITE_NEW);
-		if (r < 0) {
-			poke_failed_at(poke, i);
-			gate_again(poke);
-			return r;
-		}
+	bool any;
+	int r = write_all(poke, FIRSTS, &any);
+	if (r < 0) {
+		gate_again(poke);
+		return r;
 	}
 	r = poke_sync(poke);
 	if (r < 0) {

@@ -13,6 +13,9 @@ enum poke_site_state poke_look_ours(struct poke *poke, struct poke_site *site, u
 /* Reads every site before anything is written: 0, -CORE_EBADMSG or the host's error, failed_site set. */
 int poke_expect_old(struct poke *poke);
 
+/* One write by itself. */
+int poke_write(struct poke *poke, uint64_t address, const uint8_t *expected, const uint8_t *bytes, size_t n);
+
 int poke_sync(struct poke *poke);
 
 /* The first failure counts. */

@@ -14,7 +14,7 @@ static int put(struct poke *poke, struct poke_site *site, const uint8_t *expecte
 {
 	uint8_t bytes[POKE_LENGTH_MAX];
 	const uint8_t *wanted = forward ? site->new_bytes : site->old_bytes;
-	int r = poke->ops->write(poke->host, site->address, expected, wanted, site->length);
+	int r = poke_write(poke, site->address, expected, wanted, site->length);
 	if (r == 0)
 		site->state = forward ? POKE_SITE_NEW : POKE_SITE_OLD;
 	else

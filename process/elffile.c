@@ -11,6 +11,21 @@
 #define PHDRS_MAX 512u
 #define SHDRS_MAX 65279u /* SHN_LORESERVE - 1 */
 
+static int read_bytes(int fd, void *buf, size_t n, uint64_t offset)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t got = pread(fd, (uint8_t *)buf + done, n - done, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			return -ENODATA; /* shorter than it was */
+		done += (size_t)got;
+	}
+	return 0;
+}
+
 static int load_pages(struct elf_file *file, size_t first, size_t last)
 {
 	for (size_t i = first; i <= last; i++) {
@@ -20,16 +35,9 @@ static int load_pages(struct elf_file *file, size_t first, size_t last)
 		while (run <= last && !file->have[run])
 			run++;
 		size_t at = i * PAGE, end = run * PAGE < file->size ? run * PAGE : file->size;
-		while (at < end) {
-			ssize_t got = pread(file->fd, file->bytes + at, end - at, (off_t)at);
-			if (got < 0 && errno == EINTR)
-				continue;
-			if (got < 0)
-				return -errno;
-			if (got == 0)
-				return -ENODATA; /* shorter than it was */
-			at += (size_t)got;
-		}
+		int r = read_bytes(file->fd, file->bytes + at, end - at, at);
+		if (r < 0)
+			return r;
 		memset(file->have + i, 1, run - i);
 		i = run;
 	}
@@ -49,6 +57,16 @@ const void *elf_file_at(struct elf_file *file, uint64_t offset, uint64_t n)
 {
 	const void *bytes;
 	return read_at(file, offset, n, &bytes) < 0 ? NULL : bytes;
+}
+
+int elf_file_read(const struct elf_file *file, uint64_t offset, void *buf, size_t n)
+{
+	if (offset > file->size || n > file->size - offset)
+		return -ENOEXEC;
+	if (file->fd >= 0)
+		return read_bytes(file->fd, buf, n, offset);
+	memcpy(buf, file->bytes + offset, n);
+	return 0;
 }
 
 static bool ehdr_is_sound(const Elf64_Ehdr *ehdr)

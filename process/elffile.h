@@ -40,6 +40,8 @@ void elf_file_close(struct elf_file *file); /* NULL is fine */
 
 /* n bytes at offset, valid until close; NULL when they are not all in the file or cannot be read. n > 0. */
 const void *elf_file_at(struct elf_file *file, uint64_t offset, uint64_t n);
+/* The same into the caller's memory, for who looks once through much of a file: nothing of it is kept. */
+_must_check_ int elf_file_read(const struct elf_file *file, uint64_t offset, void *buf, size_t n);
 /* n bytes at a link-time address, within the file's part of one PT_LOAD; else NULL. */
 const void *elf_file_at_address(struct elf_file *file, uint64_t address, uint64_t n);
 /* n elements of a table at a link-time address: as above, and aligned; NULL also when n is 0 or the size

@@ -37,7 +37,7 @@ static void destroy(struct gate *gate, bool stop_all)
 		threads_forget(gate->threads);
 	gate_threads_deinit(gate);
 	for (size_t i = 0; i < gate->n_blockers; i++)
-		free(gate->blockers[i].where);
+		stack_trace_free(gate->blockers[i].trace);
 	free(gate->blockers);
 	free(gate->children);
 	free(gate->signals);

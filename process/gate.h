@@ -29,10 +29,10 @@ struct gate;
 struct gate_blocker {
 	pid_t tid;
 	char name[16];
-	char *where;	 /* backtrace; owned by the gate */
-	const char *why; /* what makes him one, when the backtrace does not say it; or NULL */
-	bool unknown;	 /* it could not be found out */
-	unsigned seen;	 /* at the end of how many tries */
+	struct stack_trace *trace; /* owned by the gate */
+	const char *why;	   /* what makes him one, when the backtrace does not say it; or NULL */
+	bool unknown;		   /* it could not be found out */
+	unsigned seen;		   /* at the end of how many tries */
 };
 
 /*

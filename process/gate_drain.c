@@ -64,8 +64,11 @@ static void count_blockers(struct gate *gate)
 		if (at < 0 || gate->v[at].drained || gate->threads->v[at].state == THREAD_EXITED)
 			continue;
 		gate->blockers[i].seen++;
+		if (!gate->target->timeline)
+			continue;
+		_cleanup_free_ char *where = stack_trace_text(gate->blockers[i].trace);
 		timeline_blocker(gate->target->timeline, gate->blockers[i].tid, gate->blockers[i].name,
-				 gate->blockers[i].where ? gate->blockers[i].where : gate->blockers[i].why);
+				 where ? where : gate->blockers[i].why);
 	}
 }
 

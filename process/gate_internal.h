@@ -120,7 +120,7 @@ bool gate_sleeps(struct gate *gate, size_t i);
 _must_check_ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, uint64_t rip,
 					    bool *outside);
 void gate_note_blocker(struct gate *gate, const struct thread *thread, bool unknown, const char *why,
-		       char *where);
+		       struct stack_trace *trace);
 void gate_threads_deinit(struct gate *gate);
 
 /* gate_serve.c: whatever waitpid has. *served: how many. Who stops is served and goes on, or is held. */

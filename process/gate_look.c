@@ -196,7 +196,7 @@ static struct usp_error *judge(struct gate *gate, size_t i, const struct thread 
 			       enum gate_verdict *ret)
 {
 	enum stack_verdict verdict;
-	char *where = NULL;
+	struct stack_trace *trace = NULL;
 	if (waits_for_vfork(gate, asleep->tid, number)) {
 		*ret = GATE_INSIDE;
 		gate_note_blocker(gate, asleep, true,
@@ -207,14 +207,14 @@ static struct usp_error *judge(struct gate *gate, size_t i, const struct thread 
 		*ret = GATE_UNSURE; /* where his own stack is, his registers tell */
 		return NULL;
 	}
-	struct usp_error *error = stack_check(gate->checker, asleep, &gate->inside, &verdict, &where);
+	struct usp_error *error = stack_check(gate->checker, asleep, &gate->inside, &verdict, &trace);
 	if (error)
 		return error;
 	*ret = verdict == STACK_FREE ? GATE_OUTSIDE : verdict == STACK_BUSY ? GATE_INSIDE : GATE_UNSURE;
 	if (verdict == STACK_BUSY)
-		gate_note_blocker(gate, asleep, false, NULL, where);
+		gate_note_blocker(gate, asleep, false, NULL, trace);
 	else
-		free(where);
+		stack_trace_free(trace);
 	return NULL;
 }
 
@@ -253,23 +253,23 @@ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, u
 {
 	struct thread as = *thread;
 	enum stack_verdict verdict;
-	char *where = NULL;
+	struct stack_trace *trace = NULL;
 	as.registers.rip = rip;
 	as.asleep = false;
 	as.has_registers = true;
-	struct usp_error *error = stack_check(gate->checker, &as, &gate->inside, &verdict, &where);
+	struct usp_error *error = stack_check(gate->checker, &as, &gate->inside, &verdict, &trace);
 	*outside = !error && verdict == STACK_FREE;
 	if (!error && !*outside)
-		gate_note_blocker(gate, thread, verdict == STACK_UNKNOWN, NULL, where);
+		gate_note_blocker(gate, thread, verdict == STACK_UNKNOWN, NULL, trace);
 	else
-		free(where);
+		stack_trace_free(trace);
 	return error;
 }
 
 /* ---- who is in the way ---- */
 
 void gate_note_blocker(struct gate *gate, const struct thread *thread, bool unknown, const char *why,
-		       char *where)
+		       struct stack_trace *trace)
 {
 	struct gate_blocker *at = NULL;
 	for (size_t i = 0; i < gate->n_blockers && !at; i++)
@@ -279,7 +279,7 @@ void gate_note_blocker(struct gate *gate, const struct thread *thread, bool unkn
 		size_t capacity = 2 * gate->blockers_capacity + 8;
 		struct gate_blocker *v = reallocarray(gate->blockers, capacity, sizeof(*v));
 		if (!v) { /* it is for a message only */
-			free(where);
+			stack_trace_free(trace);
 			return;
 		}
 		gate->blockers = v;
@@ -292,6 +292,6 @@ void gate_note_blocker(struct gate *gate, const struct thread *thread, bool unkn
 	memcpy(at->name, thread->name, sizeof(at->name));
 	at->unknown = unknown;
 	at->why = why;
-	free(at->where);
-	at->where = where;
+	stack_trace_free(at->trace);
+	at->trace = trace;
 }

@@ -205,7 +205,7 @@ void host_destroy(struct host *host)
 	callable_destroy(host->callable);
 	free(host->before);
 	free(host->marks);
-	free(host->blocker.where);
+	stack_trace_free(host->blocker.trace);
 	scan_try_deinit(&host->scan);
 	free(host->blockers);
 	usp_error_destroy(host->error);

@@ -27,9 +27,9 @@ struct host_payload { /* engine_payload.user points here */
 struct host_blocker {
 	pid_t tid;
 	char name[16];
-	char *where;   /* backtrace; owned */
-	bool unknown;  /* the walk was incomplete */
-	unsigned seen; /* at how many tries it was this thread */
+	struct stack_trace *trace; /* owned */
+	bool unknown;		   /* the walk was incomplete */
+	unsigned seen;		   /* at how many tries it was this thread */
 };
 
 struct host {

@@ -45,10 +45,10 @@ static int op_read(void *context, uint64_t address, void *bytes, size_t n)
 	return target_read(host->session->target, address, bytes, n);
 }
 
-static int op_write(void *context, uint64_t address, const void *expected, const void *bytes, size_t n)
+static int op_write(void *context, const struct host_write *v, size_t n, size_t *done)
 {
 	struct host *host = context;
-	return text_write(host->session->target, address, expected, bytes, n);
+	return text_write(host->session->target, v, n, done);
 }
 
 /* One of the stopped threads, for system calls and hooks. */
@@ -140,15 +140,15 @@ static int op_stop(void *context, uint64_t deadline_ns)
 }
 
 static void note_blocker(struct host *host, const struct thread *thread, enum stack_verdict verdict,
-			 char *where)
+			 struct stack_trace *trace)
 {
 	struct host_blocker *blocker = &host->blocker;
 	blocker->seen = blocker->tid == thread->tid ? blocker->seen + 1 : 1;
 	blocker->tid = thread->tid;
 	memcpy(blocker->name, thread->name, sizeof(blocker->name));
 	blocker->unknown = verdict == STACK_UNKNOWN;
-	free(blocker->where);
-	blocker->where = where;
+	stack_trace_free(blocker->trace);
+	blocker->trace = trace;
 }
 
 static int look_at_all(struct host *host, const struct range_set *set, uint64_t deadline_ns)
@@ -158,10 +158,10 @@ static int look_at_all(struct host *host, const struct range_set *set, uint64_t 
 		if (thread->state == THREAD_EXITED)
 			continue;
 		enum stack_verdict verdict;
-		char *where = NULL;
+		struct stack_trace *trace = NULL;
 		struct usp_timeline *timeline = host->session->target->timeline;
 		uint64_t began_ns = timeline_now(timeline);
-		struct usp_error *error = stack_check(host->checker, thread, set, &verdict, &where);
+		struct usp_error *error = stack_check(host->checker, thread, set, &verdict, &trace);
 		timeline_span(timeline, thread->tid, began_ns, "look",
 			      error		      ? "failed"
 			      : verdict == STACK_FREE ? "outside"
@@ -170,17 +170,17 @@ static int look_at_all(struct host *host, const struct range_set *set, uint64_t 
 			      0);
 		if (error) {
 			/* Could not find out is never safe. */
-			free(where);
+			stack_trace_free(trace);
 			return keep(host,
 				    usp_error_prefix(error, "looking at the stack of thread %d (%s)",
 						     thread->tid, thread->name),
 				    -CORE_EIO);
 		}
 		if (verdict != STACK_FREE) {
-			note_blocker(host, thread, verdict, where);
+			note_blocker(host, thread, verdict, trace);
 			return -CORE_EAGAIN;
 		}
-		free(where);
+		stack_trace_free(trace);
 		if (now_ns() > deadline_ns)
 			return -CORE_EAGAIN;
 	}

@@ -58,11 +58,12 @@ void host_note_blockers(struct host *host)
 		const struct gate_blocker *at = &blockers[i];
 		if (!at->seen)
 			continue;
+		_cleanup_free_ char *where = stack_trace_text(at->trace);
 		fprintf(f, "\nthread %d (%s) %s (at the end of %u tries)%s%s", at->tid, at->name,
 			at->why	      ? at->why
 			: at->unknown ? "may be inside: its stack could not be read to its end"
 				      : "is inside",
-			at->seen, at->where ? "\n" : "", at->where ? at->where : "");
+			at->seen, where ? "\n" : "", where ? where : "");
 	}
 	if (fclose(f)) {
 		free(host->blockers);
@@ -94,6 +95,7 @@ static struct usp_error *not_quiescent(struct host *host, const struct action_re
 				  "stopping %zu threads and looking at their stacks took longer than one try "
 				  "may take (%u tries); nothing was changed. Allow more with --try",
 				  host->threads_stopped, report->tries);
+	_cleanup_free_ char *where = stack_trace_text(blocker->trace);
 	return usp_errorf(
 		USP_NOT_QUIESCENT,
 		"thread %d (%s) %s (%u of %u tries ended with it); nothing was changed. Try again at a "
@@ -102,7 +104,7 @@ static struct usp_error *not_quiescent(struct host *host, const struct action_re
 		blocker->unknown
 			? "may be inside the code that is going away: its stack could not be read to its end"
 			: "is inside the code that is going away",
-		blocker->seen, report->tries, blocker->where ? blocker->where : "");
+		blocker->seen, report->tries, where ? where : "");
 }
 
 static struct usp_error *take_error(struct host *host, enum usp_code code, const char *what, int number)

@@ -78,16 +78,16 @@ static const char *what_is_written(const struct host *host, uint64_t address)
 	return gate_find_site(host->gate, address + host->gate->adjust) >= 0 ? "first bytes" : "tails";
 }
 
-static int op_write(void *context, uint64_t address, const void *expected, const void *bytes, size_t n)
+static int op_write(void *context, const struct host_write *v, size_t n, size_t *done)
 {
 	struct host *host = context;
 	struct host_marks *marks = host->marks;
 	if (!marks->writing) {
-		marks->writing = what_is_written(host, address);
+		marks->writing = what_is_written(host, v[0].address);
 		marks->write_ns = timeline_clock_ns();
 	}
-	marks->writes++;
-	return process_host_ops.write(context, address, expected, bytes, n);
+	marks->writes += n;
+	return process_host_ops.write(context, v, n, done);
 }
 
 static int op_sync(void *context)
@@ -140,9 +140,10 @@ static int op_quiescent(void *context, const struct host_range *ranges, size_t n
 	span(host, began_ns, "looks", NULL, 0);
 	host->marks->outcome = outcome_of(r, "quiescent");
 	const struct host_blocker *blocker = &host->blocker;
-	if (r == -CORE_EAGAIN && (blocker->tid != before.tid || blocker->seen != before.seen))
-		timeline_blocker(timeline_of(host), blocker->tid, blocker->name, blocker->where);
-	else if (r == -CORE_EAGAIN)
+	if (r == -CORE_EAGAIN && (blocker->tid != before.tid || blocker->seen != before.seen)) {
+		_cleanup_free_ char *where = stack_trace_text(blocker->trace);
+		timeline_blocker(timeline_of(host), blocker->tid, blocker->name, where);
+	} else if (r == -CORE_EAGAIN)
 		host->marks->outcome = "not all looked at in time";
 	return r;
 }

@@ -185,12 +185,13 @@ static struct usp_error *put_right(struct session *session)
 	bool again = wrong.n != 0;
 	for (uint64_t pause = 1000000; !error && again; pause = pause < 100000000 ? pause * 2 : pause) {
 		error = try_to_write(host, &wrong, &again);
-		if (!error && again && now_ns() > session->deadline_ns)
+		if (!error && again && now_ns() > session->deadline_ns) {
+			_cleanup_free_ char *where = stack_trace_text(host->blocker.trace);
 			error = usp_errorf(USP_NOT_QUIESCENT,
 					   "an interrupted action could not be ended: thread %d (%s) stays "
 					   "inside the bytes to be written\n%s",
-					   host->blocker.tid, host->blocker.name,
-					   host->blocker.where ? host->blocker.where : "");
+					   host->blocker.tid, host->blocker.name, where ? where : "");
+		}
 		if (!error && again)
 			process_host_ops.pause(host, pause);
 	}

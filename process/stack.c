@@ -22,6 +22,24 @@ struct stack_checker {
 	void *buffer;
 };
 
+struct traced_frame {
+	struct stack_frame frame;
+	size_t number;
+	bool inside;
+};
+
+struct stack_trace {
+	struct stack_checker *checker;
+	enum stack_verdict verdict;
+	enum walk_end end;
+	struct stack_extent extent;
+	struct stack_hits hits;
+	int scan_result;
+	bool skipped; /* frames that are not shown */
+	size_t n;
+	struct traced_frame v[];
+};
+
 struct usp_error *stack_checker_create(const struct target *target, const struct maps *maps,
 				       const struct modules *modules, const struct stack_image *images,
 				       size_t n_images, struct stack_checker **ret)
@@ -131,68 +149,97 @@ static bool walk_clears(const struct stack_walk *walk, const struct stack_extent
 	       !known_registers_hit(&walk->registers, ranges) && (!hits->n || hits->last_at < covered);
 }
 
-static void describe_walk(struct stack_checker *checker, FILE *f, const struct range_set *ranges)
+/* Which frames a person is shown: the first ones, and the first inside. */
+static bool is_shown(size_t i, bool inside)
+{
+	return i < FRAMES_SHOWN || inside;
+}
+
+static struct usp_error *keep_trace(struct stack_checker *checker, const struct range_set *ranges,
+				    enum stack_verdict verdict, const struct stack_extent *extent,
+				    const struct stack_hits *hits, int scan_result, struct stack_trace **ret)
 {
 	const struct stack_walk *walk = &checker->walk;
-	char line[DESCRIPTION];
-	bool skipped = false;
+	if (!ret || verdict == STACK_FREE)
+		return NULL;
+	size_t n = walk->n < FRAMES_SHOWN ? walk->n : FRAMES_SHOWN + 1;
+	struct stack_trace *trace = calloc(1, sizeof(*trace) + n * sizeof(trace->v[0]));
+	if (!trace)
+		return &usp_error_no_memory;
+	trace->checker = checker;
+	trace->verdict = verdict;
+	trace->end = walk->end;
+	trace->extent = *extent;
+	trace->hits = *hits;
+	trace->scan_result = scan_result;
 	for (size_t i = 0; i < walk->n; i++) {
 		bool inside = frame_is_inside(&walk->v[i], ranges);
-		if (i >= FRAMES_SHOWN && !inside && i + 1 < walk->n) {
-			if (!skipped)
-				fprintf(f, "   ...\n");
-			skipped = true;
+		if (!is_shown(i, inside)) {
+			trace->skipped = true;
 			continue;
 		}
-		stack_frame_describe(checker->walker, &walk->v[i], line, sizeof(line));
-		fprintf(f, "#%-2zu 0x%016" PRIx64 " %s%s\n", i, walk->v[i].pc, line,
-			inside ? "  <- here" : "");
-		if (inside && i >= FRAMES_SHOWN)
+		trace->v[trace->n++] = (struct traced_frame){walk->v[i], i, inside};
+		if (i >= FRAMES_SHOWN)
 			break; /* one is enough to know */
 	}
-	if (walk->end != WALK_OUTERMOST)
-		fprintf(f, "   (the backtrace ends here: %s)\n", walk_end_string(walk->end));
+	*ret = trace;
+	return NULL;
 }
 
-static void describe_doubt(struct stack_checker *checker, FILE *f, const struct stack_extent *extent,
-			   const struct stack_hits *hits, int scan_result)
+void stack_trace_free(struct stack_trace *trace)
+{
+	free(trace);
+}
+
+static void describe_walk(const struct stack_trace *trace, FILE *f)
 {
 	char line[DESCRIPTION];
-	if (!extent->base)
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct traced_frame *at = &trace->v[i];
+		if (at->number != i)
+			fprintf(f, "   ...\n");
+		stack_frame_describe(trace->checker->walker, &at->frame, line, sizeof(line));
+		fprintf(f, "#%-2zu 0x%016" PRIx64 " %s%s\n", at->number, at->frame.pc, line,
+			at->inside ? "  <- here" : "");
+	}
+	if (trace->skipped && trace->n <= FRAMES_SHOWN)
+		fprintf(f, "   ...\n");
+	if (trace->end != WALK_OUTERMOST)
+		fprintf(f, "   (the backtrace ends here: %s)\n", walk_end_string(trace->end));
+}
+
+static void describe_doubt(const struct stack_trace *trace, FILE *f)
+{
+	char line[DESCRIPTION];
+	if (!trace->extent.base)
 		fprintf(f, "   this thread's own stack is not known\n");
-	else if (!extent->is_current)
+	else if (!trace->extent.is_current)
 		fprintf(f, "   the thread runs on another stack than its own (coroutine, alternate signal "
 			   "stack)\n");
-	if (scan_result < 0)
+	if (trace->scan_result < 0)
 		fprintf(f, "   its stack could not be read\n");
-	else if (hits->n) {
-		struct stack_frame frame = {hits->last_value, 0, false};
-		stack_frame_describe(checker->walker, &frame, line, sizeof(line));
+	else if (trace->hits.n) {
+		struct stack_frame frame = {trace->hits.last_value, 0, false};
+		stack_frame_describe(trace->checker->walker, &frame, line, sizeof(line));
 		fprintf(f,
 			"   stack word at 0x%" PRIx64 ": 0x%016" PRIx64 " %s  <- here, perhaps left over\n",
-			hits->last_at, hits->last_value, line);
+			trace->hits.last_at, trace->hits.last_value, line);
 	}
 }
 
-static struct usp_error *describe(struct stack_checker *checker, const struct range_set *ranges,
-				  enum stack_verdict verdict, const struct stack_extent *extent,
-				  const struct stack_hits *hits, int scan_result, char **where)
+char *stack_trace_text(const struct stack_trace *trace)
 {
 	char *text = NULL;
 	size_t size;
-	if (!where || verdict == STACK_FREE)
-		return NULL;
-	FILE *f = open_memstream(&text, &size);
+	FILE *f = trace ? open_memstream(&text, &size) : NULL;
 	if (!f)
-		return &usp_error_no_memory;
-	describe_walk(checker, f, ranges);
-	if (verdict == STACK_UNKNOWN)
-		describe_doubt(checker, f, extent, hits, scan_result);
-	if (fclose(f)) {
-		free(text);
-		return &usp_error_no_memory;
-	}
-	*where = text;
+		return NULL;
+	describe_walk(trace, f);
+	if (trace->verdict == STACK_UNKNOWN)
+		describe_doubt(trace, f);
+	if (!fclose(f))
+		return text;
+	free(text);
 	return NULL;
 }
 
@@ -233,14 +280,15 @@ static enum stack_verdict judge_foreign(struct stack_checker *checker, const str
  * 3. The walk: a frame inside: busy. None, and what it did not cover holds no hit: free. Otherwise unknown.
  */
 struct usp_error *stack_check(struct stack_checker *checker, const struct thread *thread,
-			      const struct range_set *ranges, enum stack_verdict *verdict, char **where)
+			      const struct range_set *ranges, enum stack_verdict *verdict,
+			      struct stack_trace **trace)
 {
 	struct stack_extent extent;
 	struct stack_hits hits = {0};
 	const struct user_regs_struct *r = &thread->registers;
 	int result = 0;
-	if (where)
-		*where = NULL;
+	if (trace)
+		*trace = NULL;
 	if (!thread->has_registers)
 		return usp_errorf(USP_FAILED, "thread %d (%s): judged without its registers", thread->tid,
 				  thread->name);
@@ -266,7 +314,7 @@ struct usp_error *stack_check(struct stack_checker *checker, const struct thread
 		*verdict = STACK_FREE;
 	else
 		*verdict = STACK_UNKNOWN;
-	return describe(checker, ranges, *verdict, &extent, &hits, result, where);
+	return keep_trace(checker, ranges, *verdict, &extent, &hits, result, trace);
 }
 
 struct usp_error *stack_walk_avoids(struct stack_checker *checker, const struct thread *thread,

@@ -42,14 +42,22 @@ _must_check_ struct usp_error *stack_checker_create(const struct target *target,
 						    struct stack_checker **ret);
 void stack_checker_destroy(struct stack_checker *checker);
 
+/* What was seen of a thread that is not free: addresses. Their names take longer to find, and can wait until
+ * nobody is stopped any more. */
+struct stack_trace;
+
 /*
- * Judges one stopped thread (registers filled in). For anything but STACK_FREE, *where (if not NULL, to be
- * freed by the caller) gets a backtrace for a person: one line a frame, "#0 0x55…  name+0x12 (module)", the
- * frame inside marked "<- here".
+ * Judges one stopped thread (registers filled in). For anything but STACK_FREE, *trace (if not NULL) gets
+ * what was seen, for stack_trace_free(); else NULL.
  */
 _must_check_ struct usp_error *stack_check(struct stack_checker *checker, const struct thread *thread,
 					   const struct range_set *ranges, enum stack_verdict *verdict,
-					   char **where);
+					   struct stack_trace **trace);
+
+/* A backtrace for a person: one line a frame, "#0 0x55…  name+0x12 (module)", the frame inside marked
+ * "<- here". For free(). NULL without a trace, or memory. The checker must still be there. */
+char *stack_trace_text(const struct stack_trace *trace);
+void stack_trace_free(struct stack_trace *trace); /* NULL is fine */
 
 /*
  * Whether the walk of a stopped thread is complete and no frame of it lies in the given ranges (used to

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "process/elffile.h"
+
 #define IMAGE_SIZE_MAX (256u << 20)
 
 /* dwarf_begin_elf() decompresses every debug section: not done unless there is something to be had from it.
@@ -78,22 +80,48 @@ static struct usp_error *open_image(const struct target *target, const struct st
 	return NULL;
 }
 
+static bool load_section(struct elf_file *file, const char *name)
+{
+	const Elf64_Shdr *section = elf_file_section(file, name);
+	return section && section->sh_type != SHT_NOBITS && elf_file_section_bytes(file, section);
+}
+
+/*
+ * Of the file what libdw reads for CFI: the segment that holds .eh_frame_hdr, .eh_frame and .debug_frame. The
+ * rest, nearly all of a large library, is zero in the copy. CFI that is somewhere else altogether is not found,
+ * and walks end there.
+ */
+static const void *load_frames(struct elf_file *file)
+{
+	for (size_t i = 0; i < file->n_phdr; i++) {
+		const Elf64_Phdr *header = &file->phdr[i];
+		if (header->p_type != PT_GNU_EH_FRAME)
+			continue;
+		for (size_t k = 0; k < file->n_phdr; k++) {
+			const Elf64_Phdr *load = &file->phdr[k];
+			if (load->p_type == PT_LOAD && header->p_offset >= load->p_offset &&
+			    header->p_offset - load->p_offset < load->p_filesz &&
+			    !elf_file_at(file, load->p_offset, load->p_filesz))
+				return NULL;
+		}
+	}
+	(void)load_section(file, ".eh_frame");
+	if (load_section(file, ".debug_frame") || load_section(file, ".zdebug_frame"))
+		return elf_file_at(file, 0, file->size); /* libdw looks at every debug section */
+	return file->bytes;
+}
+
 /* A module whose file cannot be had (or is not what runs) has no CFI for us: walks end there, and say so. */
 static void open_module(struct module *module, struct stack_object *object)
 {
-	struct symbol symbol;
-	struct usp_error *error = module->unusable ? NULL : module_load(module);
-	usp_error_destroy(error);
 	object->start = module->start;
 	object->end = module->end;
 	object->bias = module->bias;
 	object->name = module->name;
 	object->module = module;
-	if (!module->file)
-		return;
-	open_cfi(object, module->file, module->file_size);
-	/* Asked once now, so that tables are loaded and sorted before anyone is stopped. */
-	(void)symbol_at(module, module->start, &symbol);
+	const void *bytes = module->elf ? load_frames(module->elf) : NULL;
+	if (bytes)
+		open_cfi(object, bytes, module->elf->size);
 }
 
 static int compare_objects(const void *a, const void *b)

@@ -7,8 +7,11 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "process/elffile.h"
+
 #define STACK_MAX   (1ull << 30) /* a "stack" beyond that is none: merged mappings */
 #define SEGMENT_MAX (256u << 20)
+#define PIECE	    (32u << 10)
 
 static const uint8_t restorer_long[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
 static const uint8_t restorer_short[] = {0xb8, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
@@ -27,11 +30,14 @@ static struct usp_error *restorers_add(struct stack_restorers *restorers, uint64
 	return NULL;
 }
 
+/* The first `kept` of the n bytes were searched before: a find reaches beyond them. */
 static struct usp_error *restorers_search(struct stack_restorers *restorers, const uint8_t *bytes, size_t n,
-					  uint64_t address, const uint8_t *pattern, size_t pattern_size)
+					  size_t kept, uint64_t address, const uint8_t *pattern,
+					  size_t pattern_size)
 {
-	for (const uint8_t *at = bytes; (at = memmem(at, n - (at - bytes), pattern, pattern_size)); at++) {
-		struct usp_error *error = restorers_add(restorers, address + (at - bytes));
+	const uint8_t *at = kept < pattern_size ? bytes : bytes + kept - (pattern_size - 1);
+	for (; (at = memmem(at, n - (size_t)(at - bytes), pattern, pattern_size)); at++) {
+		struct usp_error *error = restorers_add(restorers, address + (uint64_t)(at - bytes));
 		if (error)
 			return error;
 	}
@@ -44,34 +50,42 @@ static int compare_addresses(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Of the module's file, or of memory where there is none. */
+static int read_segment(const struct target *target, const struct module *module, const Elf64_Phdr *phdr,
+			uint64_t offset, uint8_t *buf, size_t n)
+{
+	if (module->elf)
+		return elf_file_read(module->elf, phdr->p_offset + offset, buf, n);
+	return target_read(target, module->bias + phdr->p_vaddr + offset, buf, n);
+}
+
+/* Piece by piece, each with the end of the one before. */
 static struct usp_error *search_segment(const struct target *target, const struct module *module,
 					const Elf64_Phdr *phdr, struct stack_restorers *restorers)
 {
-	_cleanup_free_ uint8_t *copy = NULL;
-	const uint8_t *bytes;
-	uint64_t address = module->bias + phdr->p_vaddr;
-	if (phdr->p_type != PT_LOAD || !(phdr->p_flags & PF_X))
+	uint8_t buf[RESTORER_SIZE - 1 + PIECE];
+	size_t kept = 0;
+	if (phdr->p_type != PT_LOAD || !(phdr->p_flags & PF_X) ||
+	    (!module->elf && phdr->p_filesz > SEGMENT_MAX))
 		return NULL;
-	if (module->file) {
-		if (phdr->p_offset > module->file_size || phdr->p_filesz > module->file_size - phdr->p_offset)
+	for (uint64_t at = 0; at < phdr->p_filesz;) {
+		size_t n = phdr->p_filesz - at < PIECE ? (size_t)(phdr->p_filesz - at) : PIECE;
+		if (read_segment(target, module, phdr, at, buf + kept, n) < 0)
 			return NULL;
-		bytes = module->file + phdr->p_offset;
-	} else {
-		if (phdr->p_filesz > SEGMENT_MAX)
-			return NULL;
-		copy = malloc(phdr->p_filesz);
-		if (!copy)
-			return &usp_error_no_memory;
-		if (target_read(target, address, copy, phdr->p_filesz) < 0)
-			return NULL;
-		bytes = copy;
+		uint64_t address = module->bias + phdr->p_vaddr + at - kept;
+		struct usp_error *error = restorers_search(restorers, buf, kept + n, kept, address,
+							   restorer_long, sizeof(restorer_long));
+		if (!error)
+			error = restorers_search(restorers, buf, kept + n, kept, address, restorer_short,
+						 sizeof(restorer_short));
+		if (error)
+			return error;
+		at += n;
+		size_t all = kept + n;
+		kept = all < RESTORER_SIZE - 1 ? all : RESTORER_SIZE - 1;
+		memmove(buf, buf + all - kept, kept);
 	}
-	struct usp_error *error = restorers_search(restorers, bytes, phdr->p_filesz, address, restorer_long,
-						   sizeof(restorer_long));
-	if (error)
-		return error;
-	return restorers_search(restorers, bytes, phdr->p_filesz, address, restorer_short,
-				sizeof(restorer_short));
+	return NULL;
 }
 
 struct usp_error *stack_restorers_find(const struct target *target, const struct modules *modules,

@@ -5,15 +5,15 @@
 #ifndef PROCESS_TEXT_H
 #define PROCESS_TEXT_H
 
+#include "core/host.h"
 #include "process/target.h"
 
 /*
- * Writes n bytes (1 to 31) at address after checking that `expected` (n bytes) are there, then reads back.
- * -EBADMSG when the bytes differ (nothing was written), -EIO when the read-back differs, or -errno of the
- * system call.
+ * Writes each of v (1 to 31 bytes) in order, after checking that the expected bytes are there, then reads back.
+ * *done: how many. -EBADMSG: the bytes of v[*done] differ, and nothing was written of it; -EIO: a read-back
+ * differs; or -errno of the system call. What became of those behind v[*done] is not known then.
  */
-_must_check_ int text_write(const struct target *target, uint64_t address, const void *expected,
-			    const void *bytes, size_t n);
+_must_check_ int text_write(const struct target *target, const struct host_write *v, size_t n, size_t *done);
 
 /*
  * Makes the pages of [address, address + n) the target's own (copy-on-write done) without changing a byte, so

@@ -61,9 +61,8 @@ static int sim_read(void *host, uint64_t address, void *bytes, size_t n)
 	return 0;
 }
 
-static int sim_write(void *host, uint64_t address, const void *expected, const void *bytes, size_t n)
+static int write_one(struct sim *sim, uint64_t address, const void *expected, const void *bytes, size_t n)
 {
-	struct sim *sim = host;
 	assert_true(n >= 1 && n <= POKE_LENGTH_MAX);
 	tick(sim);
 	sim->writes++;
@@ -82,6 +81,17 @@ static int sim_write(void *host, uint64_t address, const void *expected, const v
 		record(sim, SIM_WRITE, address + i, ((const uint8_t *)bytes)[i]);
 	memcpy(sim_at(sim, address), bytes, written);
 	return fail ? -CORE_EIO : 0;
+}
+
+static int sim_write(void *host, const struct host_write *v, size_t n, size_t *done)
+{
+	int r = 0;
+	for (*done = 0; *done < n; ++*done) {
+		r = write_one(host, v[*done].address, v[*done].expected, v[*done].bytes, v[*done].n);
+		if (r < 0)
+			break;
+	}
+	return r;
 }
 
 static int sim_sync(void *host)

@@ -120,14 +120,17 @@ static int op_read(void *host, uint64_t address, void *bytes, size_t n)
 }
 
 /* Byte by byte, the worst that there is. */
-static int op_write(void *host, uint64_t address, const void *expected, const void *bytes, size_t n)
+static int op_write(void *host, const struct host_write *v, size_t n, size_t *done)
 {
 	(void)host;
-	volatile uint8_t *to = writable(address);
-	if (memcmp(writable(address), expected, n) != 0)
-		return -CORE_EBADMSG;
-	for (size_t i = 0; i < n; i++)
-		to[i] = ((const uint8_t *)bytes)[i];
+	for (*done = 0; *done < n; ++*done) {
+		const struct host_write *at = &v[*done];
+		volatile uint8_t *to = writable(at->address);
+		if (memcmp(writable(at->address), at->expected, at->n) != 0)
+			return -CORE_EBADMSG;
+		for (size_t i = 0; i < at->n; i++)
+			to[i] = at->bytes[i];
+	}
 	return 0;
 }
 
@@ -287,6 +290,13 @@ static void test_all_at_once(void **state)
 	}
 }
 
+static void write_tail(const struct poke_site *site, const uint8_t *from, const uint8_t *to)
+{
+	const struct host_write write = {site->address + 3, from + 3, to + 3, 2};
+	size_t done;
+	assert_int_equal(op_write(NULL, &write, 1, &done), 0);
+}
+
 /* The test of the test: a tail under an instruction that does not trap is seen. */
 static void test_tail_without_trap(void **state)
 {
@@ -295,14 +305,10 @@ static void test_tail_without_trap(void **state)
 	choose(0, SITES);
 	while (!atomic_load(&wrong)) {
 		for (size_t k = 0; k < SITES; k++)
-			assert_int_equal(op_write(NULL, sites[k].address + 3, sites[k].old_bytes + 3,
-						  sites[k].new_bytes + 3, 2),
-					 0);
+			write_tail(&sites[k], sites[k].old_bytes, sites[k].new_bytes);
 		until_called();
 		for (size_t k = 0; k < SITES; k++)
-			assert_int_equal(op_write(NULL, sites[k].address + 3, sites[k].new_bytes + 3,
-						  sites[k].old_bytes + 3, 2),
-					 0);
+			write_tail(&sites[k], sites[k].new_bytes, sites[k].old_bytes);
 	}
 	end();
 }

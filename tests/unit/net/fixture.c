@@ -199,9 +199,11 @@ void disarm(struct victim *victim)
 	give_back(remote);
 }
 
-static void write_text(struct victim *victim, uint64_t address, const void *from, const void *to, size_t n)
+void write_text(struct victim *victim, uint64_t address, const void *from, const void *to, size_t n)
 {
-	int r = text_write(victim->target, address, from, to, n);
+	const struct host_write write = {address, from, to, n};
+	size_t done;
+	int r = text_write(victim->target, &write, 1, &done);
 	if (r < 0)
 		fail_msg("writing text at 0x%lx: %s", (long)address, strerror(-r));
 }

@@ -51,6 +51,7 @@ void make_sites(const struct victim *victim, struct net_site *sites, size_t n);
 void arm(struct victim *victim, uint8_t trap, const struct net_site *sites, size_t n);
 void disarm(struct victim *victim);
 /* Trap bytes up; the way back; the way on. */
+void write_text(struct victim *victim, uint64_t address, const void *from, const void *to, size_t n);
 void gate_up(struct victim *victim, const struct net_site *sites, size_t n);
 void gate_abort(struct victim *victim, const struct net_site *sites, size_t n);
 void gate_switch(struct victim *victim, const struct net_site *sites, size_t n);

@@ -81,9 +81,8 @@ static void test_undoes_tails(void **state)
 	struct threads *helper = published_with_helper(&victim, 0xcc, 10, false, &tid);
 	rounds(&victim); /* drained: nobody stands where tails are written */
 	for (size_t k = 0; k < 10; k++)
-		assert_int_equal(text_write(victim.target, sites[k].address + 1, sites[k].old_bytes + 1,
-					    sites[k].new_bytes + 1, sites[k].length - 1u),
-				 0);
+		write_text(&victim, sites[k].address + 1, sites[k].old_bytes + 1, sites[k].new_bytes + 1,
+			   sites[k].length - 1u);
 	threads_detach(helper);
 	gone(&victim, tid);
 	assert_int_equal(text_is(&victim, sites, 10), 'o');

@@ -193,6 +193,63 @@ static void locks(void **state)
 	close(ready[1]);
 }
 
+static int write_one(const struct target *target, uint64_t address, const void *expected, const void *bytes,
+		     size_t n)
+{
+	const struct host_write write = {address, expected, bytes, n};
+	size_t done;
+	int r = text_write(target, &write, 1, &done);
+	assert_int_equal(done, r == 0);
+	return r;
+}
+
+#define MANY 100 /* more than are read at once */
+
+/* In page: nops. end: not mapped; shared: the page from there on can be read, not written. */
+static void write_many(const struct target *target, uint64_t page, uint64_t shared, uint64_t end)
+{
+	static const uint8_t nops[8] = {0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90}, ones[8] = {1, 1},
+			     half[8] = {0x90, 0x90, 0x90, 0x90};
+	struct host_write many[MANY];
+	uint8_t is[8];
+	size_t done;
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = (struct host_write){page + 100 + 2 * i, nops, ones, 1 + i % 2};
+	assert_int_equal(text_write(target, many, MANY, &done), 0);
+	assert_int_equal(done, MANY);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(target_read(target, many[i].address, is, 2), 0);
+		assert_memory_equal(is, i % 2 ? "\1\1" : "\1\x90", 2);
+		many[i].expected = ones;
+		many[i].bytes = nops;
+	}
+	/* One of them is not as expected: those before it are written, it is not. */
+	assert_int_equal(write_one(target, many[70].address, ones, "x", 1), 0);
+	assert_int_equal(text_write(target, many, MANY, &done), -EBADMSG);
+	assert_int_equal(done, 70);
+	assert_int_equal(target_read(target, many[70].address, is, 1), 0);
+	assert_int_equal(is[0], 'x');
+	/* One cannot be read at all, or has no sound length. */
+	many[0].expected = nops;
+	many[1] = (struct host_write){end, nops, ones, 1};
+	assert_int_equal(text_write(target, many, MANY, &done), -EFAULT);
+	assert_int_equal(done, 1);
+	many[1].n = 32;
+	assert_int_equal(text_write(target, many, MANY, &done), -EINVAL);
+	assert_int_equal(done, 1);
+	/* One cannot be written: it stays whole, what is behind it is as it was. */
+	const struct host_write three[] = {
+		{page, nops, ones, 8}, {shared - 4, half, ones, 8}, {page + 8, nops, ones, 8}};
+	assert_true(text_write(target, three, 3, &done) < 0);
+	assert_int_equal(done, 1);
+	assert_int_equal(target_read(target, shared - 4, is, 8), 0);
+	assert_memory_equal(is, half, 8);
+	assert_int_equal(target_read(target, page + 8, is, 8), 0);
+	assert_memory_equal(is, nops, 8);
+	assert_int_equal(text_write(target, many, 0, &done), 0);
+	assert_int_equal(done, 0);
+}
+
 /* A child of the test: the same addresses as here. */
 static void writes_text(void **state)
 {
@@ -226,28 +283,29 @@ static void writes_text(void **state)
 	assert_int_equal(text_prepare(target, end - 1, 2), -EFAULT);
 	assert_int_equal(text_prepare(target, UINT64_MAX - 3, 8), -EFAULT);
 	assert_int_equal(text_prepare(target, 16, SIZE_MAX), -EFAULT);
-	assert_int_equal(text_write(target, at, code, "abcdefgh", 8), 0);
+	assert_int_equal(write_one(target, at, code, "abcdefgh", 8), 0);
 	assert_int_equal(target_read(target, at, is, 8), 0);
 	assert_memory_equal(is, "abcdefgh", 8);
 	assert_memory_equal(page + 4092, code, 8); /* the copy is the target's own */
 	/* Other bytes than expected: nothing is written. */
-	assert_int_equal(text_write(target, at, code, "ABCDEFGH", 8), -EBADMSG);
+	assert_int_equal(write_one(target, at, code, "ABCDEFGH", 8), -EBADMSG);
 	assert_int_equal(target_read(target, at, is, 8), 0);
 	assert_memory_equal(is, "abcdefgh", 8);
-	assert_int_equal(text_write(target, at, is, "A", 0), -EINVAL);
-	assert_int_equal(text_write(target, at, is, "A", 32), -EINVAL);
+	assert_int_equal(write_one(target, at, is, "A", 0), -EINVAL);
+	assert_int_equal(write_one(target, at, is, "A", 32), -EINVAL);
 	/* The second half cannot be written: the first is put back. */
-	assert_true(text_write(target, shared - 4, "\x90\x90\x90\x90\0\0\0\0", "ABCDEFGH", 8) < 0);
+	assert_true(write_one(target, shared - 4, "\x90\x90\x90\x90\0\0\0\0", "ABCDEFGH", 8) < 0);
 	assert_int_equal(target_read(target, shared - 4, is, 8), 0);
 	assert_memory_equal(is, "\x90\x90\x90\x90\0\0\0\0", 8);
 	/* It is not mapped. */
-	assert_int_equal(text_write(target, end - 4, "\0\0\0\0\0\0\0", "ABCDEFGH", 8), -EFAULT);
+	assert_int_equal(write_one(target, end - 4, "\0\0\0\0\0\0\0", "ABCDEFGH", 8), -EFAULT);
 	assert_int_equal(target_read(target, end - 4, is, 8), -EFAULT);
 	assert_int_equal(target_read(target, UINT64_MAX - 3, is, 8), -EFAULT);
 	assert_int_equal(target_read(target, UINT64_C(1) << 63, is, 8), -EFAULT);
+	write_many(target, (uintptr_t)page, shared, end);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	assert_int_equal(text_write(target, at, "abcdefgh", code, 8), -ESRCH);
+	assert_int_equal(write_one(target, at, "abcdefgh", code, 8), -ESRCH);
 	assert_int_equal(text_prepare(target, at, 1), -ESRCH);
 	target_close(target);
 	munmap(page, 4 * 4096);

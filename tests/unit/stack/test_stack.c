@@ -19,6 +19,18 @@ static void pass(struct usp_error *error)
 		fail_msg("%s", error->message);
 }
 
+/* What stack_check() saw, as text. */
+static struct usp_error *judge(struct stack_checker *checker, const struct thread *thread,
+			       const struct range_set *ranges, enum stack_verdict *verdict, char **where)
+{
+	struct stack_trace *trace = NULL;
+	struct usp_error *error = stack_check(checker, thread, ranges, verdict, where ? &trace : NULL);
+	if (where)
+		*where = stack_trace_text(trace);
+	stack_trace_free(trace);
+	return error;
+}
+
 struct position {
 	const char *name, *mode, *argument;
 	enum stack_verdict verdict;
@@ -78,8 +90,8 @@ static void test_position(void **state)
 	/* Twice: what a checker keeps must not change the answer. */
 	for (int i = 0; i < 2; i++) {
 		free(where);
-		pass(stack_check(checker, subject_thread(&subject, position->in_thread), &subject.ranges,
-				 &verdict, &where));
+		pass(judge(checker, subject_thread(&subject, position->in_thread), &subject.ranges, &verdict,
+			   &where));
 		if (verdict != position->verdict)
 			fail_msg("verdict %d, expected %d\n%s", verdict, position->verdict,
 				 where ? where : "");
@@ -107,7 +119,7 @@ static void test_no_ranges(void **state)
 	char *where;
 	subject_start(&subject, getenv("STACK_VICTIM"), "inside", "");
 	pass(stack_checker_create(subject.target, &subject.maps, subject.modules, NULL, 0, &checker));
-	pass(stack_check(checker, &subject.threads[0], &none, &verdict, &where));
+	pass(judge(checker, &subject.threads[0], &none, &verdict, &where));
 	assert_int_equal(verdict, STACK_FREE);
 	stack_checker_destroy(checker);
 	subject_end(&subject);
@@ -127,7 +139,7 @@ static void test_old_maps(void **state)
 	while (old.n < subject.maps.n && subject.maps.v[old.n].end <= thread->registers.rsp)
 		old.n++; /* all below that thread's stack */
 	pass(stack_checker_create(subject.target, &old, subject.modules, NULL, 0, &checker));
-	pass(stack_check(checker, thread, &subject.ranges, &verdict, &where));
+	pass(judge(checker, thread, &subject.ranges, &verdict, &where));
 	assert_int_equal(verdict, STACK_FREE);
 	stack_checker_destroy(checker);
 	subject_end(&subject);
@@ -144,8 +156,7 @@ static void test_no_registers(void **state)
 	subject_start(&subject, getenv("STACK_VICTIM"), "outside", "");
 	pass(stack_checker_create(subject.target, &subject.maps, subject.modules, NULL, 0, &checker));
 	subject.threads[0].has_registers = false;
-	struct usp_error *error =
-		stack_check(checker, &subject.threads[0], &subject.ranges, &verdict, &where);
+	struct usp_error *error = judge(checker, &subject.threads[0], &subject.ranges, &verdict, &where);
 	assert_non_null(error);
 	assert_int_equal(error->code, USP_FAILED);
 	usp_error_destroy(error);
@@ -180,7 +191,7 @@ static void test_wild_registers(void **state)
 	for (size_t i = 0; i < sizeof(wild) / sizeof(*wild); i++) {
 		thread->registers.rsp = wild[i];
 		where = NULL;
-		pass(stack_check(checker, thread, &subject.ranges, &verdict, &where));
+		pass(judge(checker, thread, &subject.ranges, &verdict, &where));
 		assert_int_not_equal(verdict, STACK_FREE);
 		free(where);
 	}
@@ -188,7 +199,7 @@ static void test_wild_registers(void **state)
 	thread->registers.rsp = good;
 	thread->registers.rip = 8;
 	thread->registers.rdi = subject.ranges.v[0].start + 3;
-	pass(stack_check(checker, thread, &subject.ranges, &verdict, &where));
+	pass(judge(checker, thread, &subject.ranges, &verdict, &where));
 	assert_int_equal(verdict, STACK_UNKNOWN);
 	free(where);
 	stack_checker_destroy(checker);
@@ -211,7 +222,7 @@ static void test_no_tls(void **state)
 		struct thread thread = *subject_thread(&subject, true);
 		thread.registers.fs_base = 0;
 		pass(stack_checker_create(subject.target, &subject.maps, subject.modules, NULL, 0, &checker));
-		pass(stack_check(checker, &thread, &subject.ranges, &verdict, NULL));
+		pass(judge(checker, &thread, &subject.ranges, &verdict, NULL));
 		assert_int_equal(verdict, cases[i].verdict);
 		stack_checker_destroy(checker);
 		subject_end(&subject);
@@ -261,7 +272,7 @@ static void test_image(void **state)
 	struct range_set ranges = {0};
 	assert_int_equal(range_set_add(&ranges, image.base, image.base + image.size), 0);
 	range_set_seal(&ranges);
-	pass(stack_check(checker, &subject.threads[0], &ranges, &verdict, &where));
+	pass(judge(checker, &subject.threads[0], &ranges, &verdict, &where));
 	assert_int_equal(verdict, STACK_BUSY);
 	assert_non_null(strstr(where, "image_entry+0x"));
 	assert_non_null(strstr(where, "(payload fix-one)  <- here"));
@@ -271,7 +282,7 @@ static void test_image(void **state)
 	pass(stack_checker_create(subject.target, &subject.maps, subject.modules, NULL, 0, &checker));
 	pass(stack_walk_avoids(checker, &subject.threads[0], &subject.ranges, &avoids));
 	assert_false(avoids);
-	pass(stack_check(checker, &subject.threads[0], &ranges, &verdict, &where));
+	pass(judge(checker, &subject.threads[0], &ranges, &verdict, &where));
 	assert_int_equal(verdict, STACK_BUSY); /* its address is a frame's all the same */
 	free(where);
 	stack_checker_destroy(checker);
@@ -307,7 +318,7 @@ static void test_many_threads(void **state)
 		for (size_t i = 0; i < subject.n; i++) {
 			enum stack_verdict verdict;
 			char *where;
-			pass(stack_check(checker, &subject.threads[i], &subject.ranges, &verdict, &where));
+			pass(judge(checker, &subject.threads[i], &subject.ranges, &verdict, &where));
 			assert_int_equal(verdict, STACK_FREE);
 		}
 		clock_gettime(CLOCK_MONOTONIC, &b);
