@@ -193,6 +193,39 @@ for each in ("apply", "revert", "replace"):
 
 
 @case
+def signals_that_come_meanwhile_come_once():
+    # A controller that dies while a thread stands in the stop of a signal must not take that signal along.
+    one, two = payloads()
+    e = Epoch("gate", "plain=3", "sites=%d" % USED, lax=LAX)
+    sent, killed, n = 0, 0, 40
+    uploaded(e, one, two)
+    while True:
+        e.open(1)
+        command = subprocess.Popen([os.environ["KILLAT"], str(n), "--", USPLICE, "apply", "one", *mode_options("apply"),
+                                    "--timeout", "50s", "--pid", str(e.pid)], stdout=subprocess.DEVNULL)
+        at_end(command.wait)
+        while command.poll() is None:
+            os.kill(e.pid, signal.SIGRTMIN)
+            sent += 1
+            time.sleep(0.0003)
+        let_go(e.v)
+        until(lambda: e.v.report("counts")["rt"] >= sent, "all %d signals come, killed at call %d" % (sent, n))
+        equal(e.v.report("counts")["rt"], sent, "signals, killed at call %d" % n)
+        on(e.v, "recover")
+        e.settle(version_by_states(e) == 1)
+        if command.returncode == 3:  # it came to its end before
+            break
+        equal(command.returncode, 0, "status of killat")
+        killed += 1
+        if e.version:
+            e.switch(0, "revert", "one")
+        n += 4 * STRIDE
+    check(killed > 5, "only %d were killed" % killed)
+    print("# %d kills, %d signals" % (killed, sent))
+    e.fine(mixed_too=not LAX)
+
+
+@case
 def a_mixture_left_behind_is_noticed():
     # The test of the tests: what a bad controller would leave: some of the sites new, some old, and nobody there.
     one, two = payloads()

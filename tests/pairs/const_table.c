@@ -3,6 +3,7 @@
 // EXPECT name changed
 // DATA? costs changed
 // DATA? names changed
+// DATA? reltable.name changed
 int g(int), s(const char *);
 static const int costs[] = {
 	3, 1, 4,

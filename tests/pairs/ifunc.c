@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // EXPECT caller changed
 // EXPECT resolve changed
-// PROBLEM symbol pick
+// PROBLEM symbol resolve
 static int plain(int x)
 {
 	return x + 1;

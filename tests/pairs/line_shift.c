@@ -4,9 +4,7 @@
 // EXPECT twice line-only
 #include <assert.h>
 #ifdef PATCHED
-/* three
- * new
- * lines */
+#line 100
 #endif
 int check(int x)
 {

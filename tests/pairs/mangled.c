@@ -2,8 +2,8 @@
 // Names with dots and numbers that no compiler made up.
 // EXPECT v2.alpha changed
 int g(int);
-int one(int) __attribute__((noinline)) __asm__("v2.alpha");
-int two(int) __attribute__((noinline)) __asm__("v2.beta.x");
+int one(int) __asm__("v2.alpha") __attribute__((noinline));
+int two(int) __asm__("v2.beta.x") __attribute__((noinline));
 int one(int x)
 {
 #ifdef PATCHED

@@ -2,9 +2,6 @@
 // The variable belongs to another function now: whether it is meant to keep its value, nobody can tell.
 // EXPECT f changed
 // EXPECT h changed
-// DATA[gcc] state added
-// DATA[gcc] state removed
-// PROBLEM[gcc] data state
 // PROBLEM[gcc] ambiguous state
 // DATA[clang] h.state added
 // DATA[clang] f.state removed
