@@ -134,39 +134,21 @@ static enum usp_code set_duration(const struct command *command, const struct op
 	return USP_OK;
 }
 
+/* One of two words. *second stays as it is when it is neither. */
 static enum usp_code set_word(const struct command *command, const struct option_row *row, const char *value,
-			      const char *const words[2], FILE *err, int *ret)
+			      const char *one, const char *other, FILE *err, bool *second)
 {
-	for (int i = 0; i < 2; i++)
-		if (!strcmp(value, words[i])) {
-			*ret = i;
-			return USP_OK;
-		}
-	return usage_error(command, err, "--%s is %s or %s, not \"%s\"", row->name, words[0], words[1],
-			   value);
-}
-
-static enum usp_code set_mode(const struct option_row *row, const char *value, FILE *err, struct options *o)
-{
-	static const char *const modes[] = {"rendezvous", "gate"}, *const kinds[] = {"global", "none"},
-				 *const scans[] = {"threads", "all"};
-	int which = 0;
-	enum usp_code code = set_word(o->command, row, value,
-				      row->id == OPTION_MODE   ? modes
-				      : row->id == OPTION_SCAN ? scans
-							       : kinds,
-				      err, &which);
-	if (row->id == OPTION_MODE)
-		o->mode = which ? USP_MODE_GATE : USP_MODE_RENDEZVOUS;
-	else if (row->id == OPTION_SCAN)
-		o->scan = which ? USP_SCAN_ALL : USP_SCAN_THREADS;
-	else
-		o->consistency = which ? USP_CONSISTENCY_NONE : USP_CONSISTENCY_GLOBAL;
-	return code;
+	if (strcmp(value, one) != 0 && strcmp(value, other) != 0)
+		return usage_error(command, err, "--%s is %s or %s, not \"%s\"", row->name, one, other,
+				   value);
+	*second = strcmp(value, other) == 0;
+	return USP_OK;
 }
 
 static enum usp_code set_option(const struct option_row *row, const char *value, FILE *err, struct options *o)
 {
+	enum usp_code code;
+	bool second = false;
 	switch (row->id) {
 	case OPTION_PID:
 		if (!options_parse_pid(value, &o->pid))
@@ -182,9 +164,17 @@ static enum usp_code set_option(const struct option_row *row, const char *value,
 	case OPTION_TRY:
 		return set_duration(o->command, row, value, 1, USP_TRY_MAX_MS, err, &o->try_ms);
 	case OPTION_MODE:
+		code = set_word(o->command, row, value, "rendezvous", "gate", err, &second);
+		o->mode = second ? USP_MODE_GATE : USP_MODE_RENDEZVOUS;
+		return code;
 	case OPTION_CONSISTENCY:
+		code = set_word(o->command, row, value, "global", "none", err, &second);
+		o->consistency = second ? USP_CONSISTENCY_NONE : USP_CONSISTENCY_GLOBAL;
+		return code;
 	case OPTION_SCAN:
-		return set_mode(row, value, err, o);
+		code = set_word(o->command, row, value, "threads", "all", err, &second);
+		o->scan = second ? USP_SCAN_ALL : USP_SCAN_THREADS;
+		return code;
 	case OPTION_SCAN_LIMIT:
 		return set_duration(o->command, row, value, 1, USP_SCAN_MAX_MS, err, &o->scan_ms);
 	case OPTION_TIMELINE:
