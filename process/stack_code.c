@@ -86,26 +86,29 @@ static bool load_section(struct elf_file *file, const char *name)
 	return section && section->sh_type != SHT_NOBITS && elf_file_section_bytes(file, section);
 }
 
+/* The segment that holds .eh_frame_hdr, and .eh_frame somewhere in it. */
+static bool load_segment(struct elf_file *file, const Elf64_Phdr *header)
+{
+	for (size_t i = 0; i < file->n_phdr; i++) {
+		const Elf64_Phdr *load = &file->phdr[i];
+		if (load->p_type == PT_LOAD && header->p_offset >= load->p_offset &&
+		    header->p_offset - load->p_offset < load->p_filesz)
+			return elf_file_at(file, load->p_offset, load->p_filesz);
+	}
+	return false;
+}
+
 /*
- * Of the file what libdw reads for CFI: the segment that holds .eh_frame_hdr, .eh_frame and .debug_frame. The
- * rest, nearly all of a large library, is zero in the copy. CFI that is somewhere else altogether is not found,
- * and walks end there.
+ * Of the file what libdw reads for CFI: .eh_frame_hdr, .eh_frame and .debug_frame. The rest, nearly all of a
+ * large library, is zero in the copy. CFI that is somewhere else altogether is not found, and walks end there.
  */
 static const void *load_frames(struct elf_file *file)
 {
-	for (size_t i = 0; i < file->n_phdr; i++) {
-		const Elf64_Phdr *header = &file->phdr[i];
-		if (header->p_type != PT_GNU_EH_FRAME)
-			continue;
-		for (size_t k = 0; k < file->n_phdr; k++) {
-			const Elf64_Phdr *load = &file->phdr[k];
-			if (load->p_type == PT_LOAD && header->p_offset >= load->p_offset &&
-			    header->p_offset - load->p_offset < load->p_filesz &&
-			    !elf_file_at(file, load->p_offset, load->p_filesz))
-				return NULL;
-		}
-	}
-	(void)load_section(file, ".eh_frame");
+	bool has_sections = load_section(file, ".eh_frame") && load_section(file, ".eh_frame_hdr");
+	for (size_t i = 0; i < file->n_phdr; i++)
+		if (file->phdr[i].p_type == PT_GNU_EH_FRAME && !has_sections &&
+		    !load_segment(file, &file->phdr[i]))
+			return NULL;
 	if (load_section(file, ".debug_frame") || load_section(file, ".zdebug_frame"))
 		return elf_file_at(file, 0, file->size); /* libdw looks at every debug section */
 	return file->bytes;

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "process/stack_scan.h"
 
+#include <emmintrin.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,9 +13,6 @@
 #define STACK_MAX   (1ull << 30) /* a "stack" beyond that is none: merged mappings */
 #define SEGMENT_MAX (256u << 20)
 #define PIECE	    (32u << 10)
-
-static const uint8_t restorer_long[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
-static const uint8_t restorer_short[] = {0xb8, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
 
 static struct usp_error *restorers_add(struct stack_restorers *restorers, uint64_t address)
 {
@@ -30,17 +28,39 @@ static struct usp_error *restorers_add(struct stack_restorers *restorers, uint64
 	return NULL;
 }
 
-/* The first `kept` of the n bytes were searched before: a find reaches beyond them. */
-static struct usp_error *restorers_search(struct stack_restorers *restorers, const uint8_t *bytes, size_t n,
-					  size_t kept, uint64_t address, const uint8_t *pattern,
-					  size_t pattern_size)
+/* The next system call instruction (0f 05), or NULL. */
+static const uint8_t *find_syscall(const uint8_t *p, const uint8_t *end)
 {
-	const uint8_t *at = kept < pattern_size ? bytes : bytes + kept - (pattern_size - 1);
-	for (; (at = memmem(at, n - (size_t)(at - bytes), pattern, pattern_size)); at++) {
-		struct usp_error *error = restorers_add(restorers, address + (uint64_t)(at - bytes));
-		if (error)
-			return error;
+	const __m128i first = _mm_set1_epi8(0x0f), second = _mm_set1_epi8(0x05);
+	for (; end - p >= 17; p += 16) {
+		__m128i a = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), first);
+		__m128i b = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 1)), second);
+		unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(a, b));
+		if (hits)
+			return p + __builtin_ctz(hits);
 	}
+	for (; end - p >= 2; p++)
+		if (p[0] == 0x0f && p[1] == 0x05)
+			return p;
+	return NULL;
+}
+
+/* In n bytes that lie at address; what ends in the first `kept` of them was found before. */
+static struct usp_error *restorers_search(struct stack_restorers *restorers, const uint8_t *bytes, size_t n,
+					  size_t kept, uint64_t address)
+{
+	static const struct {
+		uint8_t size, bytes[8];
+	} before[] = {{7, {0x48, 0xc7, 0xc0, 0x0f}}, {5, {0xb8, 0x0f}}}; /* mov $15, %eax: two encodings */
+	for (const uint8_t *at = bytes; (at = find_syscall(at, bytes + n)); at += 2)
+		for (size_t i = 0; i < 2; i++) {
+			size_t into = (size_t)(at - bytes), size = before[i].size;
+			if (into + 2 <= kept || into < size || memcmp(at - size, before[i].bytes, size) != 0)
+				continue;
+			struct usp_error *error = restorers_add(restorers, address + into - size);
+			if (error)
+				return error;
+		}
 	return NULL;
 }
 
@@ -73,11 +93,7 @@ static struct usp_error *search_segment(const struct target *target, const struc
 		if (read_segment(target, module, phdr, at, buf + kept, n) < 0)
 			return NULL;
 		uint64_t address = module->bias + phdr->p_vaddr + at - kept;
-		struct usp_error *error = restorers_search(restorers, buf, kept + n, kept, address,
-							   restorer_long, sizeof(restorer_long));
-		if (!error)
-			error = restorers_search(restorers, buf, kept + n, kept, address, restorer_short,
-						 sizeof(restorer_short));
+		struct usp_error *error = restorers_search(restorers, buf, kept + n, kept, address);
 		if (error)
 			return error;
 		at += n;
