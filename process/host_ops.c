@@ -115,6 +115,7 @@ static int op_release(void *context)
 static int op_stop(void *context, uint64_t deadline_ns)
 {
 	struct host *host = context;
+	stack_checker_prepare(host->checker);
 	uint64_t begin_ns = now_ns();
 	bool found = false;
 	struct usp_error *error = host->scan.wanted ? scan_try_running(host, &found) : NULL;

@@ -54,7 +54,7 @@ struct usp_error *stack_checker_create(const struct target *target, const struct
 	if (!error)
 		error = stack_walker_create(target, modules, images, n_images, &checker->restorers,
 					    &checker->walker);
-	if (!error) /* after the walker has loaded the modules' files */
+	if (!error)
 		error = stack_restorers_find(target, modules, &checker->restorers);
 	if (error) {
 		stack_checker_destroy(checker);
@@ -62,6 +62,11 @@ struct usp_error *stack_checker_create(const struct target *target, const struct
 	}
 	*ret = checker;
 	return NULL;
+}
+
+void stack_checker_prepare(struct stack_checker *checker)
+{
+	stack_walker_prepare(checker->walker);
 }
 
 void stack_checker_destroy(struct stack_checker *checker)

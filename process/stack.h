@@ -35,12 +35,14 @@ struct stack_image {
 
 struct stack_checker;
 
-/* Loads what walks need (CFI, symbols), before anyone is stopped. The arguments must outlive it. */
+/* What walks need (CFI, symbols) is loaded when it is needed. The arguments must outlive it. */
 _must_check_ struct usp_error *stack_checker_create(const struct target *target, const struct maps *maps,
 						    const struct modules *modules,
 						    const struct stack_image *images, size_t n_images,
 						    struct stack_checker **ret);
 void stack_checker_destroy(struct stack_checker *checker);
+/* Loads the CFI of all modules, so that nobody is stopped for it later. Most threads are judged without. */
+void stack_checker_prepare(struct stack_checker *checker);
 
 /* What was seen of a thread that is not free: addresses. Their names take longer to find, and can wait until
  * nobody is stopped any more. */

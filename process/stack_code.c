@@ -75,6 +75,7 @@ static struct usp_error *open_image(const struct target *target, const struct st
 		return usp_error_errno(USP_FAILED, -r,
 				       "reading payload image %s at 0x%" PRIx64 " of process %d", image->name,
 				       image->base, target->pid);
+	object->opened = true;
 	open_cfi(object, object->image, image->size);
 	object->bias = image->base - image_link_address(object->elf);
 	return NULL;
@@ -115,16 +116,13 @@ static const void *load_frames(struct elf_file *file)
 }
 
 /* A module whose file cannot be had (or is not what runs) has no CFI for us: walks end there, and say so. */
-static void open_module(struct module *module, struct stack_object *object)
+static void open_module(struct stack_object *object)
 {
-	object->start = module->start;
-	object->end = module->end;
-	object->bias = module->bias;
-	object->name = module->name;
-	object->module = module;
-	const void *bytes = module->elf ? load_frames(module->elf) : NULL;
+	struct elf_file *file = object->opened ? NULL : object->module->elf;
+	object->opened = true;
+	const void *bytes = file ? load_frames(file) : NULL;
 	if (bytes)
-		open_cfi(object, bytes, module->elf->size);
+		open_cfi(object, bytes, file->size);
 }
 
 static int compare_objects(const void *a, const void *b)
@@ -142,7 +140,11 @@ struct usp_error *stack_code_open(const struct target *target, const struct modu
 	if (!code.v)
 		return &usp_error_no_memory;
 	for (size_t i = 0; i < modules->n; i++)
-		open_module(modules->v[i], &code.v[code.n++]);
+		code.v[code.n++] = (struct stack_object){.start = modules->v[i]->start,
+							 .end = modules->v[i]->end,
+							 .bias = modules->v[i]->bias,
+							 .name = modules->v[i]->name,
+							 .module = modules->v[i]};
 	code.n_modules = code.n;
 	qsort(code.v, code.n, sizeof(*code.v), compare_objects);
 	for (size_t i = 0; i < n_images; i++) {
@@ -152,10 +154,14 @@ struct usp_error *stack_code_open(const struct target *target, const struct modu
 			return error;
 		}
 	}
-	for (size_t i = 0; i < code.n; i++)
-		free(stack_code_row(&code, code.v[i].end - 1)); /* without a search table, reads all FDEs */
 	*ret = code;
 	return NULL;
+}
+
+void stack_code_prepare(struct stack_code *code)
+{
+	for (size_t i = 0; i < code->n; i++)
+		free(stack_code_row(code, code->v[i].end - 1)); /* without a search table, reads all FDEs */
 }
 
 void stack_code_close(struct stack_code *code)
@@ -199,6 +205,7 @@ Dwarf_Frame *stack_code_row(struct stack_code *code, uint64_t address)
 	Dwarf_Frame *frame = NULL;
 	if (!object)
 		return NULL;
+	open_module(object);
 	if (object->eh && !dwarf_cfi_addrframe(object->eh, address - object->bias, &frame))
 		return frame;
 	if (object->debug && !dwarf_cfi_addrframe(object->debug, address - object->bias, &frame))

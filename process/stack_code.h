@@ -18,6 +18,7 @@ struct stack_object {
 	const char *name;
 	struct module *module; /* NULL: a payload image */
 	uint8_t *image;	       /* copy of the image, else NULL */
+	bool opened;	       /* the following are what there is */
 	Elf *elf;
 	Dwarf_CFI *eh;	  /* .eh_frame, or NULL */
 	Dwarf *dwarf;	  /* only where there is .debug_frame, else NULL */
@@ -33,6 +34,8 @@ _must_check_ struct usp_error *stack_code_open(const struct target *target, cons
 					       const struct stack_image *images, size_t n_images,
 					       struct stack_code *ret);
 void stack_code_close(struct stack_code *code);
+/* Loads every module's CFI, which otherwise is done for the first address in it that is asked for. */
+void stack_code_prepare(struct stack_code *code);
 
 /* The CFI row that covers a runtime address: malloc'd, or NULL when there is none. */
 Dwarf_Frame *stack_code_row(struct stack_code *code, uint64_t address);

@@ -44,6 +44,11 @@ struct usp_error *stack_walker_create(const struct target *target, const struct 
 	return NULL;
 }
 
+void stack_walker_prepare(struct stack_walker *walker)
+{
+	stack_code_prepare(&walker->code);
+}
+
 void stack_walker_destroy(struct stack_walker *walker)
 {
 	if (!walker)

@@ -43,6 +43,7 @@ _must_check_ struct usp_error *stack_walker_create(const struct target *target, 
 						   const struct stack_restorers *restorers,
 						   struct stack_walker **ret);
 void stack_walker_destroy(struct stack_walker *walker);
+void stack_walker_prepare(struct stack_walker *walker); /* stack_checker_prepare() */
 
 /* Fills in *walk (from an earlier use or zeroed; memory is reused). Errors only for lack of memory. */
 _must_check_ struct usp_error *stack_walk(struct stack_walker *walker, const struct thread *thread,
