@@ -168,6 +168,38 @@ static struct usp_error *first_look(struct gate *gate)
 	return error;
 }
 
+/*
+ * A fork that began before its caller was seized is not told; should it copy the text while traps stand in it, and
+ * have copied the handlers before the trap's was there, its child would die of the first trap. So everybody is seen
+ * once outside of such a fork before there is a trap: who sleeps in any other call is, who runs is stopped once.
+ */
+static struct usp_error *wait_for_forks(struct gate *gate)
+{
+	uint64_t deadline_ns = now_ns() + CLOSE_NS;
+	struct usp_error *error = NULL;
+	for (bool left = true; left && !error;) {
+		size_t served;
+		left = false;
+		for (size_t i = 0; i < gate->n; i++) {
+			struct gate_thread *at = &gate->v[i];
+			if (at->forkless || gate->threads->v[i].state == THREAD_EXITED)
+				continue;
+			at->forkless = gate_sleeps(gate, i);
+			left |= !at->forkless;
+			if (!at->forkless)
+				gate_interrupt(gate, i);
+		}
+		error = gate_serve(gate, &served);
+		if (!error && left && now_ns() > deadline_ns)
+			error = usp_errorf(USP_NOT_QUIESCENT,
+					   "some thread of process %d does not stop, and may be forking",
+					   gate->target->pid);
+		if (!error && left && !served)
+			thread_nap(NAP_NS);
+	}
+	return error;
+}
+
 static struct usp_error *prepare(struct gate *gate, struct action_intent *intent)
 {
 	pid_t helper = 0;
@@ -190,6 +222,10 @@ static struct usp_error *prepare(struct gate *gate, struct action_intent *intent
 	if (!error && gate->n_sites) {
 		error = unblock(gate);
 		gate_mark_step(gate, &step_ns, "unblock");
+	}
+	if (!error && gate->n_sites) {
+		error = wait_for_forks(gate);
+		gate_mark_step(gate, &step_ns, "wait for forks");
 	}
 	if (!error) {
 		error = first_look(gate);
@@ -274,7 +310,8 @@ struct usp_error *gate_wait(struct gate *gate, uint64_t ns)
 	return error;
 }
 
-/* Every trap that was taken has been served: who sleeps has none on his way, who runs is stopped once. */
+/* Every trap that was taken, and every fork that may have copied one, has been served: who sleeps has none on his way,
+ * who runs is stopped once. */
 static struct usp_error *finish_traps(struct gate *gate)
 {
 	uint64_t deadline_ns = now_ns() + CLOSE_NS;

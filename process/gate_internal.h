@@ -28,6 +28,7 @@ struct gate_thread {		      /* of threads->v[] of the same index */
 	uint64_t runs;		      /* how often he had been put on a CPU */
 	enum gate_verdict verdict;
 	uint64_t home; /* an address in his thread control block; 0: not known */
+	bool forkless; /* in no fork that began before he was seized: that child would be nobody's tracee */
 	bool drained;
 	bool held; /* at a trap, in the stop of its signal */
 	bool due;  /* has hit a trap, whose stop comes next if nobody interrupts him again */
@@ -113,8 +114,8 @@ _must_check_ struct usp_error *gate_grow(struct gate *gate);
 void gate_renew(struct gate *gate, size_t i);
 ssize_t gate_index(struct gate *gate, pid_t tid);
 _must_check_ struct usp_error *gate_look(struct gate *gate, size_t i, enum gate_verdict *verdict);
-/* Whether he sleeps in a system call, and has no trap on his way therefore. Who stands in the stop of his trap's
- * signal, not served yet, looks asleep too, but in no system call. */
+/* Whether he sleeps in a system call, and in none that makes a process: then he has no trap on his way (who stands in
+ * the stop of its signal looks asleep too, but in no call), and no child with a copy of one. */
 bool gate_sleeps(struct gate *gate, size_t i);
 /* By his registers, who is stopped. rip: judged as if he stood there. */
 _must_check_ struct usp_error *gate_examine(struct gate *gate, const struct thread *thread, uint64_t rip,

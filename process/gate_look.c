@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -173,11 +174,21 @@ static bool read_syscall(const struct gate *gate, size_t i, struct thread *threa
 	return true;
 }
 
+/* Threads and vfork's children share the memory. */
+static bool copies_memory(const struct gate *gate, long number, const struct user_regs_struct *registers)
+{
+	uint64_t flags = registers->rdi;
+	if (number == SYS_clone3 && target_read(gate->target, registers->rdi, &flags, sizeof(flags)) < 0)
+		return true;
+	return number == SYS_fork || ((number == SYS_clone || number == SYS_clone3) && !(flags & CLONE_VM));
+}
+
 bool gate_sleeps(struct gate *gate, size_t i)
 {
 	struct thread thread;
 	long number;
-	return read_syscall(gate, i, &thread, &number) && number >= 0;
+	return read_syscall(gate, i, &thread, &number) && number >= 0 &&
+	       !copies_memory(gate, number, &thread.registers);
 }
 
 /* His child runs in the same memory, and is nobody's tracee. (A newborn that has not run yet shows clone,

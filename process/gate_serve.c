@@ -197,7 +197,8 @@ static struct usp_error *serve_one(struct gate *gate, size_t i, int status)
 	if (gate->threads->v[i].state == THREAD_EXITED)
 		gate_renew(gate, i); /* its id is in use again */
 	gate->v[i].looked = gate->v[i].due = false;
-	gate->v[i].held = false; /* only its death gets it out of there */
+	gate->v[i].held = false;    /* only its death gets it out of there */
+	gate->v[i].forkless = true; /* a fork ends before its caller can stop, or is told */
 	if (!WIFSTOPPED(status)) {
 		gate_mark_ended(gate, i);
 		return threads_take(gate->threads, i, status, false);

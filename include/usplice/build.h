@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <usplice/action.h>
@@ -40,6 +41,110 @@ struct usp_cc_options {
  * trap). The output is written as a whole or not at all.
  */
 USP_API struct usp_error *usp_cc(const struct usp_cc_options *options);
+
+/*
+ * Comparing two builds of one source file, before and after a patch, object against object. The objects are taken as
+ * the compiler writes them for the target: no -ffunction-sections is needed.
+ */
+enum usp_diff_verdict {
+	USP_DIFF_SAME,
+	USP_DIFF_LINE_ONLY, /* only numbers that are a __LINE__ moved, as both line tables prove: no change */
+	USP_DIFF_CHANGED,
+	USP_DIFF_ADDED,
+	USP_DIFF_REMOVED,
+};
+
+enum usp_diff_target {
+	USP_DIFF_FUNCTION = 1,
+	USP_DIFF_VARIABLE, /* writable */
+	USP_DIFF_CONSTANT, /* read-only, with or without a name; a jump table */
+	USP_DIFF_STRING,
+	USP_DIFF_IMPORT, /* defined elsewhere */
+	USP_DIFF_OTHER,
+};
+
+struct usp_diff_reference {
+	enum usp_diff_target target;
+	const char *name; /* of a string, its content */
+	int64_t addend;	  /* from the start of what it points at */
+	uint64_t offset;  /* of the field, in the function */
+	unsigned type;	  /* R_X86_64_…; a call or jump, with or without a relocation: R_X86_64_PLT32 */
+	enum usp_diff_verdict
+		verdict; /* on what it points at: ADDED has to come along; SAME: it is in the target */
+};
+
+struct usp_diff_function {
+	const char *name;	 /* in the build after; of a removed one, before */
+	const char *name_before; /* a clone's number may be another one; NULL: added */
+	const char *
+		part_of; /* of a .cold part: the function that it belongs to and shares the fate of; or NULL */
+	const char *section;
+	enum usp_diff_verdict verdict;
+	const char *why; /* the first difference, both sides; or NULL */
+	uint64_t size_before, size_after;
+	bool is_global;
+	/* Of changed and added ones, what they refer to. */
+	const struct usp_diff_reference *references;
+	size_t n_references;
+};
+
+struct usp_diff_data {
+	const char *name;
+	const char *section;
+	enum usp_diff_target target; /* VARIABLE or CONSTANT */
+	enum usp_diff_verdict verdict;
+	const char *why;
+	uint64_t size_before, size_after;
+	bool is_global;
+	bool is_reached; /* a changed or added function refers to it, itself or by way of others */
+};
+
+enum usp_diff_problem_kind {
+	USP_DIFF_PROBLEM_DATA = 1,  /* the initial value, size or kind of existing data changed */
+	USP_DIFF_PROBLEM_AMBIGUOUS, /* what belongs to what cannot be told */
+	USP_DIFF_PROBLEM_UNKNOWN,   /* code or a reference that cannot be understood */
+	USP_DIFF_PROBLEM_SECTION,   /* a section that may mean anything changed */
+	USP_DIFF_PROBLEM_START,	    /* what runs when the program starts or ends changed */
+	USP_DIFF_PROBLEM_TLS,	    /* a new thread-local variable */
+	USP_DIFF_PROBLEM_SYMBOL,    /* weak, IFUNC, COMDAT, alias: the linker's choice or the loader's */
+};
+
+struct usp_diff_problem {
+	enum usp_diff_problem_kind kind;
+	const char *name;
+	const char *text;
+};
+
+struct usp_diff_ignored {
+	const char *section;
+	const char *why;
+};
+
+struct usp_diff {
+	struct usp_diff_function *functions; /* all, in the order of the build after; then the removed ones */
+	size_t n_functions;
+	struct usp_diff_data *data; /* what differs */
+	size_t n_data;
+	struct usp_diff_problem *problems; /* each one a reason not to patch live without a person's word */
+	size_t n_problems;
+	struct usp_diff_ignored *ignored; /* sections that were not compared */
+	size_t n_ignored;
+	bool is_same; /* no machine code and no data differ: nothing to patch */
+};
+
+/* Zero-initialise; set size = sizeof(struct usp_diff_options). */
+struct usp_diff_options {
+	size_t size;
+};
+
+/*
+ * Compares two relocatable objects. options may be NULL. USP_BAD_PAYLOAD: one is broken; USP_UNSUPPORTED: it is
+ * something that is not compared (LTO, another machine, not relocatable). What the comparison cannot judge is no
+ * error but one of the result's problems. Thread safe. The algorithm follows kpatch's create-diff-object.
+ */
+USP_API struct usp_error *usp_diff_objects(const char *before, const char *after,
+					   const struct usp_diff_options *options, struct usp_diff **diff);
+USP_API void usp_diff_destroy(struct usp_diff *diff); /* NULL is fine */
 
 #ifdef __cplusplus
 }

@@ -5,7 +5,8 @@
 #ifdef __OPTIMIZE__
 __attribute__((always_inline))
 #endif
-static inline int clamp(int x)
+static inline int
+clamp(int x)
 {
 #ifdef PATCHED
 	return x < 0 ? 0 : x;

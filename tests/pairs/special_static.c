@@ -25,11 +25,16 @@ int two(int x)
 const char *three(int x)
 {
 	switch (x) {
-	case 1: return "one";
-	case 2: return "two";
-	case 3: return "three";
-	case 4: return "four";
-	case 5: return "five";
+	case 1:
+		return "one";
+	case 2:
+		return "two";
+	case 3:
+		return "three";
+	case 4:
+		return "four";
+	case 5:
+		return "five";
 	}
 	return "many";
 }

@@ -232,8 +232,8 @@ struct usp_error *usp_cc(const struct usp_cc_options *options)
 }
 
 /* What comes of a comparison is the library's; tests/e2e/test_diff.py looks at how it is printed. */
-struct usp_error *usp_diff_objects(const char *before, const char *after, const struct usp_diff_options *options,
-				   struct usp_diff **diff)
+struct usp_error *usp_diff_objects(const char *before, const char *after,
+				   const struct usp_diff_options *options, struct usp_diff **diff)
 {
 	(void)options;
 	(void)diff;

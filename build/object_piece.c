@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/* What can be asked of one piece (object.h). */
+#include "build/object.h"
+
+const struct object_section *object_piece_section(const struct object *object,
+						  const struct object_piece *piece)
+{
+	return &object->sections[piece->section];
+}
+
+bool object_piece_is_code(const struct object *object, const struct object_piece *piece)
+{
+	return object->sections[piece->section].kind == OBJECT_KIND_CODE;
+}
+
+const uint8_t *object_piece_bytes(const struct object *object, const struct object_piece *piece)
+{
+	const uint8_t *data = object->sections[piece->section].data;
+	return data ? data + piece->offset : NULL;
+}
+
+bool object_piece_is_string(const struct object *object, const struct object_piece *p)
+{
+	const uint8_t *bytes = object_piece_bytes(object, p);
+	uint64_t at = 0;
+	if (p->n_references || !bytes)
+		return false;
+	while (at < p->size && (bytes[at] >= 0x20 || (bytes[at] >= '\t' && bytes[at] <= '\r')))
+		at++;
+	if (at == p->size)
+		return false;
+	while (at < p->size && !bytes[at])
+		at++;
+	return at == p->size;
+}
+
+int64_t object_piece_index(const struct object_piece *piece, int64_t offset)
+{
+	size_t low = 0, high = piece->n_insns;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (piece->insns[middle].offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == piece->n_insns) { /* right behind the last one */
+		if (!low || offset != (int64_t)piece->size)
+			return -1;
+		return (int64_t)piece->insns[low - 1].index + !piece->insns[low - 1].nop;
+	}
+	return piece->insns[low].offset == offset ? (int64_t)piece->insns[low].index : -1;
+}
