@@ -190,8 +190,11 @@ static bool read_unit(struct program *program, struct cursor *c, unsigned offset
 	uint64_t version = take(c, 2);
 	if (version < 2 || version > 5)
 		return false;
-	if (version == 5 && (take(c, 1) != 8 || take(c, 1) != 0)) /* address and segment selector size */
-		return false;
+	if (version == 5) {
+		uint64_t address_size = take(c, 1), selector_size = take(c, 1);
+		if (address_size != 8 || selector_size != 0)
+			return false;
+	}
 	uint64_t header_length = take(c, offset_width);
 	if (c->failed || header_length > (uint64_t)(c->end - c->p))
 		return false;
