@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "build/object_code.h"
 
-#include <Zydis/Zydis.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "build/object_target.h"
 #include "payload/relocation.h"
-
-static const ZydisDecoder decoder = {
-	.machine_mode = ZYDIS_MACHINE_MODE_LONG_64,
-	.stack_width = ZYDIS_STACK_WIDTH_64,
-	.decoder_mode = {[ZYDIS_DECODER_MODE_CET] = ZYAN_TRUE,
-			 [ZYDIS_DECODER_MODE_LZCNT] = ZYAN_TRUE,
-			 [ZYDIS_DECODER_MODE_TZCNT] = ZYAN_TRUE,
-			 [ZYDIS_DECODER_MODE_MPX] = ZYAN_TRUE},
-};
+#include "process/decoder.h"
 
 /* What is known while a function is read. */
 struct reader {
@@ -197,8 +188,8 @@ static struct usp_error *read_insn(struct reader *reader, uint64_t at, unsigned 
 	ZydisDecodedInstruction decoded;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	*length = 0;
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, reader->bytes + at, piece->size - at, &decoded,
-						 operands)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_x86_64, reader->bytes + at, piece->size - at,
+						 &decoded, operands)))
 		return NULL;
 	if (!object_grow(&piece->insns, piece->n_insns, &reader->insn_capacity, sizeof(*piece->insns)))
 		return &usp_error_no_memory;
@@ -255,8 +246,8 @@ bool object_code_is_padding(const uint8_t *bytes, size_t size)
 		return true;
 	while (at < size) {
 		ZydisDecodedInstruction decoded;
-		if (!ZYAN_SUCCESS(
-			    ZydisDecoderDecodeInstruction(&decoder, NULL, bytes + at, size - at, &decoded)) ||
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder_x86_64, NULL, bytes + at, size - at,
+								&decoded)) ||
 		    (decoded.mnemonic != ZYDIS_MNEMONIC_NOP && decoded.mnemonic != ZYDIS_MNEMONIC_INT3))
 			return false;
 		at += decoded.length;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "build/object_compare.h"
 
-#include <Zydis/Zydis.h>
 #include <string.h>
 
 #include "build/object_lines.h"
+#include "process/decoder.h"
 
 #define INSN_MAX 15
 
@@ -52,10 +52,8 @@ static void masked(const struct walker *w, const struct object_insn *insn, size_
 static bool find_immediate(const uint8_t *bytes, unsigned length, unsigned *at, unsigned *width,
 			   uint64_t *value)
 {
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction insn;
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) ||
-	    !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, length, &insn)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder_x86_64, NULL, bytes, length, &insn)))
 		return false;
 	if (!insn.raw.imm[0].size || insn.raw.imm[1].size || insn.raw.imm[0].is_relative)
 		return false;

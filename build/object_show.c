@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "build/object_show.h"
 
-#include <Zydis/Zydis.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "build/object_lines.h"
 #include "build/object_target.h"
+#include "process/decoder.h"
 
 #define STRING_MAX 48
 
@@ -85,16 +85,14 @@ void object_show_reference(FILE *out, const struct object *object, const struct 
 
 static void show_text(FILE *out, const uint8_t *bytes, unsigned length, uint64_t at, bool only_mnemonic)
 {
-	ZydisDecoder decoder;
 	ZydisFormatter formatter;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	char text[128] = "(bad)";
-	if (ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) &&
-	    ZYAN_SUCCESS(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT)) &&
+	if (ZYAN_SUCCESS(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT)) &&
 	    ZYAN_SUCCESS(ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_FORCE_RELATIVE_RIPREL,
 						   ZYAN_TRUE)) &&
-	    ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, length, &insn, operands)))
+	    ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_x86_64, bytes, length, &insn, operands)))
 		ZydisFormatterFormatInstruction(&formatter, &insn, operands, insn.operand_count_visible, text,
 						sizeof(text), at, NULL);
 	fprintf(out, "%.*s", only_mnemonic ? (int)strcspn(text, " ") : 127, text);

@@ -90,17 +90,14 @@ static int write_some(struct poke *poke, enum step step, const struct host_write
 	return r;
 }
 
-/* *any: there was something to be written. */
-static int write_all(struct poke *poke, enum step step, bool *any)
+static int write_all(struct poke *poke, enum step step)
 {
 	struct host_write v[WRITES];
 	size_t indexes[WRITES], n = 0;
 	int r = 0;
-	*any = false;
 	for (size_t i = 0; i < poke->n && r == 0; i++) {
 		if (step == TAILS && !has_tail(poke, &poke->sites[i]))
 			continue;
-		*any = true;
 		v[n] = step_write(poke, &poke->sites[i], step);
 		indexes[n++] = i;
 		if (n == WRITES) {
@@ -196,8 +193,7 @@ int poke_gate(struct poke *poke)
 		return r;
 	/* Pairs with the acquire load in poke_find_trap(). */
 	__atomic_store_n(&poke->published, poke->n, __ATOMIC_RELEASE);
-	bool any;
-	r = write_all(poke, TRAPS, &any);
+	r = write_all(poke, TRAPS);
 	if (r < 0) {
 		undo(poke, false);
 		return r;
@@ -224,13 +220,14 @@ int poke_tails(struct poke *poke)
 {
 	if (poke->phase != POKE_GATED || poke->stale)
 		return -CORE_EINVAL;
+	bool tails = false;
 	for (size_t i = 0; i < poke->n; i++) {
 		const struct poke_site *site = &poke->sites[i];
 		if (site->state != POKE_SITE_TRAP_OLD)
 			return -CORE_EINVAL; /* gated again after a failure: only poke_abort() leads out */
+		tails |= has_tail(poke, site);
 	}
-	bool tails;
-	int r = write_all(poke, TAILS, &tails);
+	int r = write_all(poke, TAILS);
 	if (r < 0) {
 		undo(poke, true);
 		return r;
@@ -260,8 +257,7 @@ int poke_firsts(struct poke *poke)
 		if (site->state != (has_tail(poke, site) ? POKE_SITE_TRAP_NEW : POKE_SITE_TRAP_OLD))
 			return -CORE_EINVAL;
 	}
-	bool any;
-	int r = write_all(poke, FIRSTS, &any);
+	int r = write_all(poke, FIRSTS);
 	if (r < 0) {
 		gate_again(poke);
 		return r;

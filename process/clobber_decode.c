@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "process/clobber_decode.h"
 
-#include <Zydis/Zydis.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "process/decoder.h"
 
 static const char *const general_names[] = {"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"};
 
@@ -333,17 +334,9 @@ static void add_flow(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 
 bool insn_decode(const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret)
 {
-	static const ZydisDecoder decoder = {
-		.machine_mode = ZYDIS_MACHINE_MODE_LONG_64,
-		.stack_width = ZYDIS_STACK_WIDTH_64,
-		.decoder_mode = {[ZYDIS_DECODER_MODE_CET] = ZYAN_TRUE,
-				 [ZYDIS_DECODER_MODE_LZCNT] = ZYAN_TRUE,
-				 [ZYDIS_DECODER_MODE_TZCNT] = ZYAN_TRUE,
-				 [ZYDIS_DECODER_MODE_MPX] = ZYAN_TRUE},
-	};
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, size, &insn, operands)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_x86_64, bytes, size, &insn, operands)))
 		return false;
 	*ret = (struct insn){.address = address, .length = insn.length};
 	ret->is_nop = insn.mnemonic == ZYDIS_MNEMONIC_NOP;

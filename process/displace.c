@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "process/displace.h"
 
-#include <Zydis/Zydis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "process/decoder.h"
 
 #define NO_COPY 0xffff /* no pad is that long */
 
@@ -18,15 +19,6 @@ _Static_assert((DISPLACE_SITE_MAX - 1) / 2 * (2 + GROWTH_MAX) +
 			       5 <=
 		       DISPLACE_MAX,
 	       "every pad fits");
-
-static const ZydisDecoder decoder = {
-	.machine_mode = ZYDIS_MACHINE_MODE_LONG_64,
-	.stack_width = ZYDIS_STACK_WIDTH_64,
-	.decoder_mode = {[ZYDIS_DECODER_MODE_CET] = ZYAN_TRUE,
-			 [ZYDIS_DECODER_MODE_LZCNT] = ZYAN_TRUE,
-			 [ZYDIS_DECODER_MODE_TZCNT] = ZYAN_TRUE,
-			 [ZYDIS_DECODER_MODE_MPX] = ZYAN_TRUE},
-};
 
 /* One instruction where it stands. */
 struct original {
@@ -58,7 +50,7 @@ static bool decode(const uint8_t *bytes, size_t n, uint64_t address, struct orig
 {
 	ret->bytes = bytes;
 	ret->address = address;
-	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, n, &ret->insn, ret->operands));
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_x86_64, bytes, n, &ret->insn, ret->operands));
 }
 
 static uint64_t end_of(const struct original *o)

@@ -121,30 +121,45 @@ static struct usp_error *take_threads(struct gate *gate, pid_t helper)
 	return gate_grow(gate);
 }
 
-static struct usp_error *unblock(struct gate *gate)
+/* Who is not done is asked to stop, and whatever stops is served, until nobody is left. otherwise: what follows from
+ * it if somebody does not stop. */
+static struct usp_error *ask_all(struct gate *gate, bool (*done)(struct gate *gate, size_t i),
+				 const char *otherwise)
 {
 	uint64_t deadline_ns = now_ns() + CLOSE_NS;
-	struct usp_error *error = gate_note_masks(gate);
-	for (bool left = true; left && !error;) {
-		size_t served;
+	for (;;) {
+		const struct thread *left = NULL;
 		bool in_handler = false;
-		left = false;
+		size_t served;
 		for (size_t i = 0; i < gate->n; i++) {
-			if (!gate->v[i].mask_wanted || gate->threads->v[i].state == THREAD_EXITED)
+			if (gate->threads->v[i].state == THREAD_EXITED || done(gate, i))
 				continue;
-			gate->mask_changed = left = true;
+			left = &gate->threads->v[i];
 			in_handler |= gate->v[i].mask_tries != 0;
 			gate_interrupt(gate, i);
 		}
-		error = gate_serve(gate, &served);
-		if (!error && left && now_ns() > deadline_ns)
-			error = usp_errorf(USP_NOT_QUIESCENT,
-					   "threads of process %d that block signal %d do not stop",
-					   gate->target->pid, gate->signal);
-		if (!error && left && (!served || in_handler))
+		pid_t tid = left ? left->tid : 0;
+		struct usp_error *error = gate_serve(gate, &served);
+		if (error || !left)
+			return error;
+		if (now_ns() > deadline_ns)
+			return usp_errorf(USP_NOT_QUIESCENT, "thread %d of process %d does not stop, %s", tid,
+					  gate->target->pid, otherwise);
+		if (!served || in_handler)
 			thread_nap(in_handler ? HANDLER_NAP_NS : NAP_NS);
 	}
-	return error;
+}
+
+/*
+ * A fork that began before its caller was seized is not told; should it copy the text while traps stand in it, and
+ * have copied the handlers before the trap's was there, its child would die of the first trap. So everybody is seen
+ * once outside of such a fork before there is a trap: who sleeps in any other call is, who runs is stopped once. And
+ * who blocks the trap's signal is stopped, and does not from then on.
+ */
+static bool ready_for_traps(struct gate *gate, size_t i)
+{
+	gate->v[i].forkless |= gate_sleeps(gate, i);
+	return gate->v[i].forkless && !gate->v[i].mask_wanted;
 }
 
 static struct usp_error *first_look(struct gate *gate)
@@ -164,38 +179,6 @@ static struct usp_error *first_look(struct gate *gate)
 			error = gate_serve(gate, &served);
 			serve_at_ns = now_ns() + SERVE_NS;
 		}
-	}
-	return error;
-}
-
-/*
- * A fork that began before its caller was seized is not told; should it copy the text while traps stand in it, and
- * have copied the handlers before the trap's was there, its child would die of the first trap. So everybody is seen
- * once outside of such a fork before there is a trap: who sleeps in any other call is, who runs is stopped once.
- */
-static struct usp_error *wait_for_forks(struct gate *gate)
-{
-	uint64_t deadline_ns = now_ns() + CLOSE_NS;
-	struct usp_error *error = NULL;
-	for (bool left = true; left && !error;) {
-		size_t served;
-		left = false;
-		for (size_t i = 0; i < gate->n; i++) {
-			struct gate_thread *at = &gate->v[i];
-			if (at->forkless || gate->threads->v[i].state == THREAD_EXITED)
-				continue;
-			at->forkless = gate_sleeps(gate, i);
-			left |= !at->forkless;
-			if (!at->forkless)
-				gate_interrupt(gate, i);
-		}
-		error = gate_serve(gate, &served);
-		if (!error && left && now_ns() > deadline_ns)
-			error = usp_errorf(USP_NOT_QUIESCENT,
-					   "some thread of process %d does not stop, and may be forking",
-					   gate->target->pid);
-		if (!error && left && !served)
-			thread_nap(NAP_NS);
 	}
 	return error;
 }
@@ -220,12 +203,12 @@ static struct usp_error *prepare(struct gate *gate, struct action_intent *intent
 		gate_mark_step(gate, &step_ns, "seize");
 	}
 	if (!error && gate->n_sites) {
-		error = unblock(gate);
-		gate_mark_step(gate, &step_ns, "unblock");
-	}
-	if (!error && gate->n_sites) {
-		error = wait_for_forks(gate);
-		gate_mark_step(gate, &step_ns, "wait for forks");
+		error = gate_note_masks(gate);
+		if (!error)
+			error = ask_all(
+				gate, ready_for_traps,
+				"and may be forking; nothing was changed. Try again at a quieter time");
+		gate_mark_step(gate, &step_ns, "ask");
 	}
 	if (!error) {
 		error = first_look(gate);
@@ -312,42 +295,22 @@ struct usp_error *gate_wait(struct gate *gate, uint64_t ns)
 
 /* Every trap that was taken, and every fork that may have copied one, has been served: who sleeps has none on his way,
  * who runs is stopped once. */
+static bool is_clean(struct gate *gate, size_t i)
+{
+	struct gate_thread *at = &gate->v[i];
+	at->clean |= !at->mask_changed && !gate->threads->v[i].interrupted && gate_sleeps(gate, i);
+	return at->clean;
+}
+
 static struct usp_error *finish_traps(struct gate *gate)
 {
-	uint64_t deadline_ns = now_ns() + CLOSE_NS;
-	struct usp_error *error = NULL;
 	gate->closing = true;
 	for (size_t i = 0; i < gate->n; i++) {
 		gate->v[i].clean = false;
 		gate->v[i].late_at = 0;
 	}
-	for (bool left = true; left && !error;) {
-		size_t served;
-		bool in_handler = false;
-		left = false;
-		for (size_t i = 0; i < gate->n; i++) {
-			struct gate_thread *at = &gate->v[i];
-			if (at->clean || gate->threads->v[i].state == THREAD_EXITED)
-				continue;
-			if (!at->mask_changed && !gate->threads->v[i].interrupted && gate_sleeps(gate, i)) {
-				at->clean = true;
-				continue;
-			}
-			left = true;
-			in_handler |= at->mask_tries != 0;
-			gate_interrupt(gate, i);
-		}
-		error = gate_serve(gate, &served);
-		if (!error && left && now_ns() > deadline_ns)
-			error = usp_errorf(USP_NOT_QUIESCENT,
-					   "some thread of process %d does not stop, and may have met a "
-					   "trap: the handler "
-					   "for it stays; `usplice recover --pid %d` takes it away",
-					   gate->target->pid, gate->target->pid);
-		if (!error && left && (!served || in_handler))
-			thread_nap(in_handler ? HANDLER_NAP_NS : NAP_NS);
-	}
-	return error;
+	return ask_all(gate, is_clean,
+		       "and may have met a trap: the handler for it stays; `usplice recover` takes it away");
 }
 
 static struct usp_error *disarm(struct gate *gate)

@@ -158,6 +158,8 @@ _must_check_ struct usp_error *gate_choose_trap(struct gate *gate, struct action
 _must_check_ struct usp_error *gate_note_masks(struct gate *gate);
 /* A thread has hit a trap: the kernel may have reset the handler. */
 _must_check_ struct usp_error *gate_mend_signal(struct gate *gate);
+/* Whether he is to have another mask than he has. */
+bool gate_wants_mask(const struct gate *gate, size_t i);
 /* Who is stopped, with registers, gets the mask that the action wants, or his own back. mask_wanted or
  * mask_changed stays when that cannot be now. */
 _must_check_ struct usp_error *gate_change_mask(struct gate *gate, size_t i);

@@ -133,6 +133,7 @@ struct usp_error *gate_note_masks(struct gate *gate)
 			continue;
 		thread->mask = of.blocked;
 		thread->mask_wanted = true;
+		gate->mask_changed = true;
 		masks[n++] = (struct net_mask){.tid = (uint64_t)tid, .mask = thread->mask};
 	}
 	return n ? net_note_masks(gate->target, &gate->session->registry->header.net, masks, n) : NULL;
@@ -148,71 +149,63 @@ struct usp_error *gate_mend_signal(struct gate *gate)
 	return net_repair_handler(gate->target, gate->helper, &gate->session->registry->header.net, &handler);
 }
 
-/*
- * Who is stopped, with registers, has his mask changed for the action, or given back: not in a signal handler,
- * whose return would bring back the mask from before it. One who never leaves his handler gets it there.
- */
-static struct usp_error *may_change(struct gate *gate, size_t i, bool *may)
-{
-	bool in_handler;
-	struct usp_error *error = stack_in_handler(gate->checker, &gate->threads->v[i], &in_handler);
-	*may = !error && (!in_handler || ++gate->v[i].mask_tries >= MASK_TRIES);
-	return error;
-}
-
-static struct usp_error *unblock(struct gate *gate, size_t i)
+static void unblock(struct gate *gate, size_t i, uint64_t mask)
 {
 	struct gate_thread *thread = &gate->v[i];
 	pid_t tid = gate->threads->v[i].tid;
-	uint64_t mask, bit = SIGNAL_BIT(gate->signal);
-	bool may;
-	struct usp_error *error = may_change(gate, i, &may);
-	if (!may)
-		return error;
+	uint64_t bit = SIGNAL_BIT(gate->signal);
 	thread->mask_wanted = false;
 	thread->mask_tries = 0;
-	/* He has run since his mask was noted. */
-	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) < 0 || !(mask & bit))
-		return NULL;
+	if (!(mask & bit)) /* he has run since his mask was noted */
+		return;
 	thread->mask = mask;
 	mask &= ~bit;
 	thread->mask_changed = ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) == 0;
 	if (thread->mask_changed)
 		timeline_moment(gate->target->timeline, tid, "unblocked", NULL, (uint64_t)gate->signal);
-	return NULL;
 }
 
-static struct usp_error *block_again(struct gate *gate, size_t i)
+static void block_again(struct gate *gate, size_t i, uint64_t mask)
 {
 	struct gate_thread *thread = &gate->v[i];
 	pid_t tid = gate->threads->v[i].tid;
-	uint64_t mask, bit = SIGNAL_BIT(gate->signal);
-	bool may;
-	struct usp_error *error = may_change(gate, i, &may);
-	if (!may)
-		return error;
-	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) < 0 || mask == thread->mask) {
-		thread->mask_changed = false;
-		return NULL;
-	}
+	uint64_t bit = SIGNAL_BIT(gate->signal);
 	/* Another mask is that of a section (glibc's pthread_create() blocks all), whose end brings back the one
 	 * from before it, or the program has set it for good. */
-	if (mask != (thread->mask & ~bit) && ++thread->mask_tries < MASK_TRIES)
-		return NULL;
+	if (mask != thread->mask && mask != (thread->mask & ~bit) && ++thread->mask_tries < MASK_TRIES)
+		return;
+	thread->mask_changed = false;
+	if (mask == thread->mask)
+		return;
 	mask |= bit;
 	ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
-	thread->mask_changed = false;
 	timeline_moment(gate->target->timeline, tid, "blocked again", NULL, (uint64_t)gate->signal);
+}
+
+/* Not in a signal handler, whose return would bring back the mask from before it. One who never leaves his
+ * handler gets it there. */
+struct usp_error *gate_change_mask(struct gate *gate, size_t i)
+{
+	struct gate_thread *thread = &gate->v[i];
+	uint64_t mask;
+	bool in_handler;
+	if (!gate_wants_mask(gate, i))
+		return NULL;
+	struct usp_error *error = stack_in_handler(gate->checker, &gate->threads->v[i], &in_handler);
+	if (error || (in_handler && ++thread->mask_tries < MASK_TRIES))
+		return error;
+	if (ptrace(PTRACE_GETSIGMASK, gate->threads->v[i].tid, sizeof(mask), &mask) < 0)
+		thread->mask_wanted = thread->mask_changed = false; /* killed */
+	else if (thread->mask_wanted)
+		unblock(gate, i, mask);
+	else
+		block_again(gate, i, mask);
 	return NULL;
 }
 
-struct usp_error *gate_change_mask(struct gate *gate, size_t i)
+bool gate_wants_mask(const struct gate *gate, size_t i)
 {
-	if (gate->v[i].mask_wanted)
-		return unblock(gate, i);
-	if (gate->closing && gate->v[i].mask_changed)
-		return block_again(gate, i);
-	return NULL;
+	return gate->v[i].mask_wanted || (gate->closing && gate->v[i].mask_changed);
 }
 
 struct usp_error *gate_keep_signal(struct gate *gate, pid_t tid, const siginfo_t *info)

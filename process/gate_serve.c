@@ -4,8 +4,11 @@
  * __WNOTHREAD), serves one, and asks again.
  *
  *   a trap of ours    held, if drained; else passed on into the old code. Late (no trap stands there any
- * more): run again the interrupt     looked at by his registers; goes on birth, death, signals, group stops
- * as everywhere (thread_report.c), but forked children: gate_child.c
+ *                     more): run again
+ *   the interrupt     looked at by his registers; goes on
+ *   birth, death,     as everywhere (thread_report.c), but forked children: gate_child.c
+ *   signals, group
+ *   stops
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -147,7 +150,7 @@ static struct usp_error *serve_stop(struct gate *gate, size_t i)
 static struct usp_error *serve_signal(struct gate *gate, size_t i)
 {
 	struct thread *thread = &gate->threads->v[i];
-	if (!gate->v[i].mask_wanted && !(gate->closing && gate->v[i].mask_changed))
+	if (!gate_wants_mask(gate, i))
 		return NULL;
 	thread->has_registers = ptrace(PTRACE_GETREGS, thread->tid, NULL, &thread->registers) == 0;
 	return signal_is_queued(gate, thread) ? NULL : gate_change_mask(gate, i);

@@ -4,15 +4,15 @@
 
 #include <emmintrin.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "process/elffile.h"
 
-#define STACK_MAX   (1ull << 30) /* a "stack" beyond that is none: merged mappings */
-#define SEGMENT_MAX (256u << 20)
-#define PIECE	    (32u << 10)
+#define STACK_MAX (1ull << 30) /* a "stack" beyond that is none: merged mappings */
+#define PIECE	  (32u << 10)
 
 static struct usp_error *restorers_add(struct stack_restorers *restorers, uint64_t address)
 {
@@ -70,12 +70,12 @@ static int compare_addresses(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Of the module's file, or of memory where there is none. */
+/* Of the module's file; of memory where there is none, or it cannot be read any more. */
 static int read_segment(const struct target *target, const struct module *module, const Elf64_Phdr *phdr,
 			uint64_t offset, uint8_t *buf, size_t n)
 {
-	if (module->elf)
-		return elf_file_read(module->elf, phdr->p_offset + offset, buf, n);
+	if (module->elf && elf_file_read(module->elf, phdr->p_offset + offset, buf, n) == 0)
+		return 0;
 	return target_read(target, module->bias + phdr->p_vaddr + offset, buf, n);
 }
 
@@ -85,15 +85,17 @@ static struct usp_error *search_segment(const struct target *target, const struc
 {
 	uint8_t buf[RESTORER_SIZE - 1 + PIECE];
 	size_t kept = 0;
-	if (phdr->p_type != PT_LOAD || !(phdr->p_flags & PF_X) ||
-	    (!module->elf && phdr->p_filesz > SEGMENT_MAX))
+	if (phdr->p_type != PT_LOAD || !(phdr->p_flags & PF_X))
 		return NULL;
 	for (uint64_t at = 0; at < phdr->p_filesz;) {
 		size_t n = phdr->p_filesz - at < PIECE ? (size_t)(phdr->p_filesz - at) : PIECE;
-		if (read_segment(target, module, phdr, at, buf + kept, n) < 0)
-			return NULL;
-		uint64_t address = module->bias + phdr->p_vaddr + at - kept;
-		struct usp_error *error = restorers_search(restorers, buf, kept + n, kept, address);
+		uint64_t address = module->bias + phdr->p_vaddr + at;
+		int r = read_segment(target, module, phdr, at, buf + kept, n);
+		if (r < 0) /* a signal handler's frame might not be known as one then */
+			return usp_error_errno(USP_FAILED, -r,
+					       "cannot read the code of %s at 0x%" PRIx64 " in process %d",
+					       module->name, address, target->pid);
+		struct usp_error *error = restorers_search(restorers, buf, kept + n, kept, address - kept);
 		if (error)
 			return error;
 		at += n;

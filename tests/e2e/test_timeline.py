@@ -78,7 +78,7 @@ def sleepers_of(v):
     return {int(w.split(":")[1]): w.split(":")[0] for w in v.ask("sleepers").split()}
 
 
-GATE = ("choose trap", "arm net", "take helper", "seize", "unblock", "wait for forks", "first look")
+GATE = ("choose trap", "arm net", "take helper", "seize", "ask", "first look")
 SWITCH = ("ready", "traps", "sync 1", "drain", "commit", "tails", "sync 2", "first bytes", "sync 3", "let go")
 
 
