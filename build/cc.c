@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "build/cc.h"
 #include "build/against.h"
 #include "build/compile.h"
 #include "build/file.h"
@@ -109,8 +110,8 @@ static struct usp_error *make_info(const struct usp_cc_options *options, const s
 	return error ? error : info_add(info, "target-build-id", build_id);
 }
 
-static struct usp_error *build(const struct usp_cc_options *options, struct against *against,
-			       const struct workdir *workdir, const struct compiler *compiler)
+struct usp_error *cc_finish(const struct usp_cc_options *options, struct against *against,
+			    const struct workdir *workdir, const struct compiler *compiler)
 {
 	_cleanup_free_ char *object = workdir_path(workdir, "all.o"),
 			    *finished = workdir_path(workdir, "finished.usp");
@@ -172,7 +173,7 @@ struct usp_error *usp_cc(const struct usp_cc_options *given)
 	struct compiler compiler = {0};
 	error = compiler_find(&options, &workdir, &compiler);
 	if (!error)
-		error = build(&options, &against, &workdir, &compiler);
+		error = cc_finish(&options, &against, &workdir, &compiler);
 	compiler_deinit(&compiler);
 	if (options.keep)
 		build_log(&options, USP_LOG_WARNING, "the intermediate files are in %s", workdir.path);

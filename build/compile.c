@@ -205,16 +205,14 @@ static struct usp_error *link_objects(const struct usp_cc_options *options, cons
 	return error ? error : judge("linking the payload", "ld (binutils)", start_error, status);
 }
 
-/* <usplice/payload.h> of this very version, so that it is found wherever usplice is installed, or not
- * installed. */
-static struct usp_error *write_header(const struct workdir *workdir, char **include)
+struct usp_error *compile_header(const struct workdir *workdir, char **include)
 {
 	_cleanup_free_ char *directory = workdir_path(workdir, "include/usplice");
 	_cleanup_free_ char *header = workdir_path(workdir, "include/usplice/payload.h");
 	*include = workdir_path(workdir, "include");
 	if (!directory || !header || !*include)
 		return &usp_error_no_memory;
-	if (mkdir(*include, 0755) < 0 || mkdir(directory, 0755) < 0)
+	if ((mkdir(*include, 0755) < 0 && errno != EEXIST) || (mkdir(directory, 0755) < 0 && errno != EEXIST))
 		return usp_error_errno(USP_FAILED, errno, "cannot make %s", directory);
 	return file_write(header, payload_header, payload_header_size);
 }
@@ -230,7 +228,7 @@ struct usp_error *compile_sources(const struct usp_cc_options *options, const st
 				  const struct compiler *compiler, const char *output)
 {
 	_cleanup_free_ char *include = NULL;
-	struct usp_error *error = write_header(workdir, &include);
+	struct usp_error *error = compile_header(workdir, &include);
 	char **objects = calloc(options->n_sources, sizeof(char *));
 	if (!error && !objects)
 		error = &usp_error_no_memory;
@@ -282,26 +280,32 @@ static struct usp_error *write_info(const char *path, const char *const info[], 
 	return error;
 }
 
+struct usp_error *compile_assemble(const struct workdir *workdir, const struct compiler *compiler,
+				   const char *source, const char *object)
+{
+	_cleanup_free_ const char **argv = calloc(compiler->n + 5, sizeof(char *));
+	if (!argv)
+		return &usp_error_no_memory;
+	memcpy(argv, compiler->words, compiler->n * sizeof(char *));
+	argv[compiler->n] = "-c";
+	argv[compiler->n + 1] = "-o";
+	argv[compiler->n + 2] = object;
+	argv[compiler->n + 3] = source;
+	int start_error, status = 0;
+	struct usp_error *error = workdir_run(workdir, argv, &start_error, &status);
+	return error ? error : judge("assembling the payload", argv[0], start_error, status);
+}
+
 struct usp_error *compile_finish(const struct workdir *workdir, const struct compiler *compiler,
 				 const char *object, const char *const info[], size_t n, const char *output)
 {
 	_cleanup_free_ char *source = workdir_path(workdir, "info.s"),
 			    *assembled = workdir_path(workdir, "info.o");
-	_cleanup_free_ const char **argv = calloc(compiler->n + 5, sizeof(char *));
-	if (!source || !assembled || !argv)
+	if (!source || !assembled)
 		return &usp_error_no_memory;
 	struct usp_error *error = write_info(source, info, n);
-	if (error)
-		return error;
-	memcpy(argv, compiler->words, compiler->n * sizeof(char *));
-	argv[compiler->n] = "-c";
-	argv[compiler->n + 1] = "-o";
-	argv[compiler->n + 2] = assembled;
-	argv[compiler->n + 3] = source;
-	int start_error, status = 0;
-	error = workdir_run(workdir, argv, &start_error, &status);
 	if (!error)
-		error = judge("assembling the payload's info", argv[0], start_error, status);
+		error = compile_assemble(workdir, compiler, source, assembled);
 	if (error)
 		return error;
 	const char *const objects[] = {object, assembled};

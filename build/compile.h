@@ -25,6 +25,15 @@ _must_check_ struct usp_error *compile_sources(const struct usp_cc_options *opti
 					       const struct workdir *workdir, const struct compiler *compiler,
 					       const char *output);
 
+/* Writes <usplice/payload.h> of this very version, so that it is found wherever usplice is installed, or is not.
+ * *include: the directory to search, to be freed. */
+_must_check_ struct usp_error *compile_header(const struct workdir *workdir, char **include);
+
+/* Assembles one file. */
+_must_check_ struct usp_error *compile_assemble(const struct workdir *workdir,
+						const struct compiler *compiler, const char *source,
+						const char *object);
+
 /*
  * Links object with the info strings ("key=value", n of them) into `output`, with a build-id over it all. The
  * strings may hold anything but NUL.

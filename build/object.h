@@ -69,6 +69,7 @@ struct object_reference {
 	uint32_t section;
 	int64_t at; /* in the section: of a string or constant, or the place that decides which piece is meant */
 	int64_t addend; /* from what it points at */
+	int64_t skew;	/* a relocation that says the same about that has `addend` - `skew` */
 };
 
 struct object_insn {
@@ -149,6 +150,10 @@ const struct object_piece *object_piece_at(const struct object *object, uint32_t
 int64_t object_piece_index(const struct object_piece *piece, int64_t offset);
 /* Whether it holds one string and nothing else: nothing but text up to its end. */
 bool object_piece_is_string(const struct object *object, const struct object_piece *piece);
+/* What follows a constant without a name and may be a part of it: the next piece, if nothing shows that this one ends
+ * where it begins; or NULL. */
+const struct object_piece *object_piece_goes_on(const struct object *object,
+						const struct object_piece *piece);
 /* The bytes of a piece; NULL when it has none in the file. */
 const uint8_t *object_piece_bytes(const struct object *object, const struct object_piece *piece);
 

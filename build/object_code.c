@@ -103,7 +103,8 @@ static struct usp_error *relocated_field(struct reader *reader, const struct obj
 			r->access = f->access;
 		r->branch = f->branch;
 		if (f->relative)
-			addend += (int64_t)(insn->offset + insn->length - at);
+			r->skew = (int64_t)(insn->offset + insn->length - at);
+		addend += r->skew;
 		if (f->branch &&
 		    (type->formula == PAYLOAD_FORMULA_PC || type->formula == PAYLOAD_FORMULA_BRANCH))
 			r->type = R_X86_64_PLT32;
@@ -126,7 +127,8 @@ static struct usp_error *distance_field(struct reader *reader, const struct obje
 				       .width = f->width,
 				       .type = f->branch ? R_X86_64_PLT32 : R_X86_64_PC32,
 				       .access = f->access,
-				       .branch = f->branch};
+				       .branch = f->branch,
+				       .skew = (int64_t)(insn->offset + insn->length - at)};
 	object_target_place(reader->object, piece->section, to, r);
 	return NULL;
 }

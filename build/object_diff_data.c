@@ -60,7 +60,7 @@ static struct usp_error *judge_added(struct object_diff *diff, uint32_t after)
 		error = object_diff_problem(
 			diff, USP_DIFF_PROBLEM_TLS, a->name,
 			"a new thread-local variable: running threads have no room for it");
-	if (!error && !object_kind_is_plain(s->name))
+	if (!error && !object_kind_is_plain(s->name) && s->kind != OBJECT_KIND_RECORDS)
 		error = object_diff_problem(diff, USP_DIFF_PROBLEM_SECTION, a->name,
 					    "new in section %s: whoever walks that section will not find it",
 					    s->name);

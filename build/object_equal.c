@@ -45,18 +45,6 @@ static uint64_t used_size(const struct object_piece *p, const uint8_t *bytes)
 	return size;
 }
 
-/* A table of places in code, so that what follows it is something else. */
-static bool is_jump_table(const struct object *object, const struct object_piece *p)
-{
-	for (size_t i = 0; i < p->n_references; i++) {
-		const struct object_reference *r = &p->references[i];
-		if (r->target != OBJECT_TARGET_PIECE ||
-		    !object_piece_is_code(object, &object->pieces[r->piece]))
-			return false;
-	}
-	return p->n_references;
-}
-
 static bool same_bytes(const struct object_piece *b, const uint8_t *x, const struct object_piece *a,
 		       const uint8_t *y, uint64_t size)
 {
@@ -115,19 +103,6 @@ bool object_equal_contents(struct object_equal *equal, const struct object_piece
 	return same;
 }
 
-/* The next piece without a name, if nothing shows that this one ends here. */
-static const struct object_piece *goes_on(const struct object *object, const struct object_piece *p)
-{
-	const struct object_piece *next = p + 1, *end = object->pieces + object->n_pieces;
-	if (next >= end || next->section != p->section || next->symbol || next->offset != p->offset + p->size)
-		return NULL;
-	if (object_piece_is_string(object, p) || is_jump_table(object, p))
-		return NULL;
-	if (object_piece_is_string(object, next) || is_jump_table(object, next))
-		return NULL;
-	return next;
-}
-
 /*
  * Constants without a name. Where one ends is not known: up to the next place that somebody points at, and on behind
  * that if it might only be a part of this one.
@@ -138,8 +113,8 @@ static bool nameless_constants(struct object_equal *equal, const struct object_p
 	while (b && a) {
 		if (!object_equal_contents(equal, b, a))
 			return false;
-		b = goes_on(equal->pairs->side[0], b);
-		a = goes_on(equal->pairs->side[1], a);
+		b = object_piece_goes_on(equal->pairs->side[0], b);
+		a = object_piece_goes_on(equal->pairs->side[1], a);
 	}
 	return !b && !a;
 }

@@ -62,6 +62,8 @@ enum object_kind object_kind(const char *name, uint32_t type, uint64_t flags)
 		return OBJECT_KIND_LTO;
 	if (object_kind_reason(name, type, flags))
 		return OBJECT_KIND_IGNORED;
+	if (begins(name, ".usplice."))
+		return OBJECT_KIND_RECORDS;
 	if (type == SHT_INIT_ARRAY || type == SHT_FINI_ARRAY || type == SHT_PREINIT_ARRAY ||
 	    is_or_under(name, ".init_array") || is_or_under(name, ".fini_array") ||
 	    is_or_under(name, ".ctors") || is_or_under(name, ".dtors") || !strcmp(name, ".init") ||

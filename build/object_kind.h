@@ -18,6 +18,7 @@ enum object_kind {
 	OBJECT_KIND_BSS,
 	OBJECT_KIND_TLS,     /* .tdata and .tbss */
 	OBJECT_KIND_START,   /* .init_array and its kin: runs when the program starts or ends */
+	OBJECT_KIND_RECORDS, /* .usplice.*: what <usplice/payload.h> puts there */
 	OBJECT_KIND_SPECIAL, /* anything else: may mean anything, so it is compared as a whole */
 	OBJECT_KIND_LTO,
 };

@@ -34,6 +34,30 @@ bool object_piece_is_string(const struct object *object, const struct object_pie
 	return at == p->size;
 }
 
+/* A table of places in code, so that what follows it is something else. */
+static bool is_jump_table(const struct object *object, const struct object_piece *p)
+{
+	for (size_t i = 0; i < p->n_references; i++) {
+		const struct object_reference *r = &p->references[i];
+		if (r->target != OBJECT_TARGET_PIECE ||
+		    !object_piece_is_code(object, &object->pieces[r->piece]))
+			return false;
+	}
+	return p->n_references;
+}
+
+const struct object_piece *object_piece_goes_on(const struct object *object, const struct object_piece *p)
+{
+	const struct object_piece *next = p + 1, *end = object->pieces + object->n_pieces;
+	if (next >= end || next->section != p->section || next->symbol || next->offset != p->offset + p->size)
+		return NULL;
+	if (object_piece_is_string(object, p) || is_jump_table(object, p))
+		return NULL;
+	if (object_piece_is_string(object, next) || is_jump_table(object, next))
+		return NULL;
+	return next;
+}
+
 int64_t object_piece_index(const struct object_piece *piece, int64_t offset)
 {
 	size_t low = 0, high = piece->n_insns;

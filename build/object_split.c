@@ -33,6 +33,7 @@ static bool has_pieces(const struct object_section *s)
 	case OBJECT_KIND_DATA:
 	case OBJECT_KIND_BSS:
 	case OBJECT_KIND_TLS:
+	case OBJECT_KIND_RECORDS:
 		return true;
 	default:
 		return false;

@@ -182,10 +182,10 @@ struct usp_error *object_target_data(const struct object *object, uint32_t secti
 		to->offset = r->offset - offset;
 		to->width = type->width;
 		to->type = r->type;
-		int64_t addend = r->addend;
+		const int64_t addend = r->addend;
 		if (is_relative(type) && in->kind == OBJECT_KIND_CONSTANT)
-			addend -= (int64_t)to->offset;
-		object_target_symbol(object, r->symbol, addend, to);
+			to->skew = -(int64_t)to->offset;
+		object_target_symbol(object, r->symbol, addend + to->skew, to);
 	}
 	*ret = v;
 	*ret_n = n;

@@ -99,8 +99,9 @@ struct usp_error *resolve_reference(void *context, const struct payload_referenc
 				    struct payload_value *value)
 {
 	struct resolver *resolver = context;
-	struct usp_error *error =
-		resolver->against->modules ? in_process(resolver, reference) : in_file(resolver, reference);
+	struct usp_error *error = reference->by_address	       ? NULL
+				  : resolver->against->modules ? in_process(resolver, reference)
+							       : in_file(resolver, reference);
 	if (error && reference->weak && error->code == USP_NOT_FOUND) {
 		usp_error_destroy(error);
 		error = NULL;

@@ -43,14 +43,14 @@ static struct trial trial_place(const struct module *module)
  * does not? The relocated text is asked, so that calls lead where they will lead: inside, or out through a
  * slot or to a far name.
  */
-static struct usp_error *check_registers(const struct against *against, const struct payload *payload,
-					 const struct payload_image *image)
+static struct usp_error *check_each(const struct against *against, const struct payload *payload,
+				    const struct payload_image *image, const struct range_set *replaced)
 {
 	const uint8_t *text = image->bytes + (image->text_start - image->base);
 	size_t size = image->text_end - image->text_start;
 	for (size_t i = 0; i < payload->n_functions; i++) {
 		const struct payload_function *function = &payload->functions[i];
-		if (function->is_nop)
+		if (function->is_nop || function->has_witness)
 			continue;
 		uint64_t entry =
 			payload_image_address(payload, image, function->replacement) - image->text_start;
@@ -58,12 +58,33 @@ static struct usp_error *check_registers(const struct against *against, const st
 		struct usp_error *error =
 			clobber_of_code(text, size, entry, function->replacement_size, &fresh);
 		if (!error)
-			error = clobber_check(against->module, function->old_address, function->old_size,
-					      function->name ? function->name : "the function", fresh);
+			error = clobber_check_among(
+				against->module, function->old_address, function->old_size,
+				function->name ? function->name : "the function", fresh, replaced);
 		if (error)
 			return error;
 	}
 	return NULL;
+}
+
+/* A caller that is replaced with the function was compiled with the new one in sight. */
+static struct usp_error *check_registers(const struct against *against, const struct payload *payload,
+					 const struct payload_image *image)
+{
+	struct range_set replaced = {0};
+	struct usp_error *error = NULL;
+	for (size_t i = 0; i < payload->n_functions && !error; i++) {
+		const struct payload_function *function = &payload->functions[i];
+		if (!function->is_nop && function->old_address)
+			error = function_ranges(against->module,
+						function->old_address + against->module->bias,
+						function->old_size, &replaced);
+	}
+	range_set_seal(&replaced);
+	if (!error)
+		error = check_each(against, payload, image, &replaced);
+	range_set_deinit(&replaced);
+	return error;
 }
 
 /* A name that the payload defines for all to see must not be the target's: which one would a reference mean?

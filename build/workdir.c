@@ -126,7 +126,8 @@ struct usp_error *workdir_interrupted(const struct workdir *workdir)
 	return NULL;
 }
 
-static int start(const struct workdir *workdir, const char *const argv[], pid_t *pid)
+static int start(const struct workdir *workdir, const char *directory, const char *output,
+		 const char *const argv[], pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -139,8 +140,14 @@ static int start(const struct workdir *workdir, const char *const argv[], pid_t 
 		return r;
 	}
 	r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (!r && output) {
+		r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, output,
+						     O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	}
 	if (!r)
 		r = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+	if (!r && directory)
+		r = posix_spawn_file_actions_addchdir_np(&actions, directory);
 	if (!r)
 		r = posix_spawnattr_setsigmask(&attributes, &workdir->previous);
 	if (!r)
@@ -156,9 +163,15 @@ static int start(const struct workdir *workdir, const char *const argv[], pid_t 
 struct usp_error *workdir_run(const struct workdir *workdir, const char *const argv[], int *start_error,
 			      int *status)
 {
+	return workdir_run_in(workdir, NULL, NULL, argv, start_error, status);
+}
+
+struct usp_error *workdir_run_in(const struct workdir *workdir, const char *directory, const char *output,
+				 const char *const argv[], int *start_error, int *status)
+{
 	pid_t pid;
 	*start_error = 0;
-	int r = start(workdir, argv, &pid);
+	int r = start(workdir, directory, output, argv, &pid);
 	if (r == ENOENT || r == EACCES) {
 		*start_error = -r;
 		return NULL;

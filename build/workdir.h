@@ -37,6 +37,10 @@ char *workdir_path(const struct workdir *workdir, const char *format, ...)
  */
 _must_check_ struct usp_error *workdir_run(const struct workdir *workdir, const char *const argv[],
 					   int *start_error, int *status);
+/* The same, in a directory (or NULL), and what it says goes to a file. */
+_must_check_ struct usp_error *workdir_run_in(const struct workdir *workdir, const char *directory,
+					      const char *output, const char *const argv[], int *start_error,
+					      int *status);
 
 /* USP_FAILED when one of the signals is pending: stop here. */
 _must_check_ struct usp_error *workdir_interrupted(const struct workdir *workdir);

@@ -37,7 +37,7 @@ struct command {
 /* The whole command; the result is the exit code (enum usp_code). argv is not changed. */
 int cli_main(int argc, char **argv, FILE *out, FILE *err);
 
-command_fn cli_cc, cli_diff;
+command_fn cli_build, cli_cc, cli_diff;
 command_fn cli_load, cli_upload, cli_apply, cli_revert, cli_replace, cli_unload, cli_recover;
 command_fn cli_list, cli_info, cli_check, cli_gdb;
 command_fn cli_help, cli_version;

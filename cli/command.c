@@ -20,6 +20,9 @@
 static const struct command commands[] = {
 	{"cc", cli_cc, "make a payload from C",
 	 "FILE.c... -o FIX.usp --target BINARY|PID [-- compiler flags]", OPTIONS_CC, 1, -1, false},
+	{"build", cli_build, "make a payload from a source patch",
+	 "--target BINARY --patch FIX.patch [-o FIX.usp] -- BUILD COMMAND...", OPTIONS_BUILD | OPTIONS_JSON,
+	 0, 0, false},
 	{"diff", cli_diff, "compare two builds of one C file", "BEFORE.o AFTER.o", OPTIONS_JSON, 2, 2, false},
 	{"load", cli_load, "upload a payload and apply it", "FIX.usp PROCESS", SWITCHES | OPTIONS_NODEPS, 1,
 	 1, true},

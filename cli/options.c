@@ -34,6 +34,11 @@ enum option_id {
 	OPTION_NAME,
 	OPTION_CC,
 	OPTION_KEEP,
+	OPTION_SOURCE,
+	OPTION_PATCH,
+	OPTION_BUILT,
+	OPTION_ALLOW,
+	OPTION_BUILDS,
 	OPTION_VERBOSE,
 	OPTION_QUIET,
 	OPTION_HELP,
@@ -70,12 +75,23 @@ static const struct option_row option_table[] = {
 	{OPTION_DRY_RUN, "dry-run", 'n', NULL, OPTIONS_DRY_RUN, "make all checks, change nothing"},
 	{OPTION_NODEPS, "nodeps", 0, NULL, OPTIONS_NODEPS, "do not check the order of payloads"},
 	{OPTION_JSON, "json", 'j', NULL, OPTIONS_JSON, "print JSON; usplice(1) has the schema"},
-	{OPTION_OUTPUT, "output", 'o', "FILE", OPTIONS_CC,
-	 "the payload to write (the first source's name, .usp)"},
+	{OPTION_OUTPUT, "output", 'o', "FILE", OPTIONS_CC | OPTIONS_BUILD,
+	 "the payload to write (the first source's or patch's name, .usp)"},
 	{OPTION_TARGET, "target", 0, "BINARY|PID", OPTIONS_CC,
 	 "what it patches: an ELF file or a running process"},
+	{OPTION_TARGET, "target", 0, "BINARY", OPTIONS_BUILD, "what it patches: the ELF file that runs"},
+	{OPTION_SOURCE, "source", 0, "DIR", OPTIONS_BUILD,
+	 "where the patch fits and the build is run (here)"},
+	{OPTION_PATCH, "patch", 0, "FILE", OPTIONS_BUILD, "a source patch; several in their order"},
+	{OPTION_BUILT, "built", 0, "FILE", OPTIONS_BUILD,
+	 "the file of the build that is the target (the one of its name)"},
+	{OPTION_ALLOW, "allow", 0, "KIND=REASON", OPTIONS_BUILD,
+	 "go on in spite of findings of this kind; the reason goes into the report"},
+	{OPTION_BUILDS, "keep", 0, "DIR", OPTIONS_BUILD,
+	 "keep the objects of both builds there; if they are there, do not build again"},
 	{OPTION_MODULE, "module", 0, "LIB", OPTIONS_CC, "with a process: the library of it that is patched"},
-	{OPTION_NAME, "name", 0, "NAME", OPTIONS_CC, "the payload's name (the output's, without .usp)"},
+	{OPTION_NAME, "name", 0, "NAME", OPTIONS_CC | OPTIONS_BUILD,
+	 "the payload's name (the output's, without .usp)"},
 	{OPTION_CC, "cc", 0, "COMPILER", OPTIONS_CC, "the compiler ($CC, else gcc, else clang)"},
 	{OPTION_KEEP, "keep", 0, NULL, OPTIONS_CC, "keep the intermediate files and say where"},
 	{OPTION_VERBOSE, "verbose", 'v', NULL, OPTIONS_ALWAYS, "say what is done; twice: everything"},
@@ -215,6 +231,23 @@ static enum usp_code set_option(const struct option_row *row, const char *value,
 	case OPTION_KEEP:
 		o->keep = true;
 		return USP_OK;
+	case OPTION_SOURCE:
+		o->source = value;
+		return USP_OK;
+	case OPTION_PATCH:
+		o->patches[o->n_patches++] = value;
+		return USP_OK;
+	case OPTION_BUILT:
+		o->built = value;
+		return USP_OK;
+	case OPTION_ALLOW:
+		if (!strchr(value, '=') || !strchr(value, '=')[1])
+			return usage_error(o->command, err, "--allow wants KIND=REASON, not \"%s\"", value);
+		o->allow[o->n_allow++] = value;
+		return USP_OK;
+	case OPTION_BUILDS:
+		o->builds = value;
+		return USP_OK;
 	case OPTION_VERBOSE:
 		o->verbose++;
 		return USP_OK;
@@ -228,9 +261,13 @@ static enum usp_code set_option(const struct option_row *row, const char *value,
 	return USP_FAILED;
 }
 
-/* The row of "--name", "--name=value" or "-x"; *value is what follows '=' (or the letter), else NULL. */
-static const struct option_row *find_option(const char *word, const char **value)
+/*
+ * The row of "--name", "--name=value" or "-x"; *value is what follows '=' (or the letter), else NULL. Of several of one
+ * name that of the groups, if there is one.
+ */
+static const struct option_row *find_option(const char *word, unsigned groups, const char **value)
 {
+	const struct option_row *found = NULL;
 	bool is_long = word[1] == '-';
 	const char *name = word + (is_long ? 2 : 1);
 	const char *equals = is_long ? strchr(name, '=') : NULL;
@@ -238,27 +275,29 @@ static const struct option_row *find_option(const char *word, const char **value
 	*value = equals ? equals + 1 : NULL;
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		const struct option_row *row = &option_table[i];
-		if (is_long && strlen(row->name) == length && !memcmp(row->name, name, length))
-			return row;
+		if (is_long && strlen(row->name) == length && !memcmp(row->name, name, length) &&
+		    (!found || row->group & groups))
+			found = row;
 		if (!is_long && row->letter && row->letter == name[0]) {
 			if (name[1])
 				*value = name + 1;
 			return row;
 		}
 	}
-	return NULL;
+	return found;
 }
 
 /* One word that starts with '-', at argv[*at]; moves *at past a value that is the next word. */
 static enum usp_code parse_option(int argc, char **argv, int *at, FILE *err, struct options *o)
 {
 	const char *word = argv[*at], *value;
-	const struct option_row *row = find_option(word, &value);
+	const unsigned groups = o->command->options | OPTIONS_ALWAYS;
+	const struct option_row *row = find_option(word, groups, &value);
 	if (!row)
 		return usage_error(o->command, err, "there is no option \"%s\"%s", word,
 				   o->command->options & OPTIONS_CC ? "; compiler flags go after \"--\""
 								    : "");
-	if (!(row->group & (o->command->options | OPTIONS_ALWAYS)))
+	if (!(row->group & groups))
 		return usage_error(o->command, err, "it takes no \"--%s\"", row->name);
 	if (!row->argument) {
 		if (value && word[1] == '-')
@@ -270,8 +309,8 @@ static enum usp_code parse_option(int argc, char **argv, int *at, FILE *err, str
 		for (; *value; value++) {
 			const char one[] = {'-', *value, '\0'};
 			const char *none;
-			row = find_option(one, &none);
-			if (!row || row->argument || !(row->group & (o->command->options | OPTIONS_ALWAYS)))
+			row = find_option(one, groups, &none);
+			if (!row || row->argument || !(row->group & groups))
 				return usage_error(o->command, err, "there is no option \"%s\" in \"%s\"",
 						   one, word);
 			code = set_option(row, NULL, err, o);
@@ -332,13 +371,15 @@ enum usp_code options_parse(const struct command *command, int argc, char **argv
 {
 	*ret = (struct options){.command = command};
 	ret->arguments = calloc((size_t)argc + 1, sizeof(*ret->arguments));
-	if (!ret->arguments) {
+	ret->patches = calloc((size_t)argc + 1, sizeof(*ret->patches));
+	ret->allow = calloc((size_t)argc + 1, sizeof(*ret->allow));
+	if (!ret->arguments || !ret->patches || !ret->allow) {
 		fprintf(err, "usplice: out of memory\n");
 		return USP_FAILED;
 	}
 	for (int at = 0; at < argc; at++) {
 		if (!strcmp(argv[at], "--")) {
-			if (command->options & OPTIONS_CC) {
+			if (command->options & (OPTIONS_CC | OPTIONS_BUILD)) {
 				ret->flags = (const char *const *)argv + at + 1;
 				break;
 			}
@@ -360,7 +401,9 @@ enum usp_code options_parse(const struct command *command, int argc, char **argv
 void options_deinit(struct options *options)
 {
 	free(options->arguments);
-	options->arguments = NULL;
+	free(options->patches);
+	free(options->allow);
+	options->arguments = options->patches = options->allow = NULL;
 }
 
 void options_print_help(unsigned groups, FILE *out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line, taken apart: options anywhere, as "--name value" or "--name=value"; "--" ends them (for
- * `cc` the rest are compiler flags). Only looks at the words; no process and no file is touched.
+ * `cc` the rest are compiler flags, for `build` the build command). Only looks at the words; no process and no file is touched.
  */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
@@ -24,6 +24,7 @@
 #define OPTIONS_JSON	32u  /* --json */
 #define OPTIONS_CC	64u  /* -o, --target, … */
 #define OPTIONS_DRY_RUN 128u /* --dry-run */
+#define OPTIONS_BUILD	512u /* --source, --patch, … and what follows "--" is a command */
 #define OPTIONS_MODE	256u /* --mode, --consistency, --scan, --scan-limit, --timeline */
 
 struct command;
@@ -41,6 +42,9 @@ struct options {
 	uint32_t scan_ms;     /* 0: default */
 	const char *timeline; /* a path, or NULL */
 	const char *output, *target, *module, *name, *compiler;
+	const char *source, *built, *builds; /* of `build` */
+	const char **patches, **allow;	     /* each as often as given; owned like the arguments */
+	size_t n_patches, n_allow;
 	const char **arguments; /* positional ones; owned (the strings are argv's) */
 	size_t n_arguments;
 	const char *const *flags; /* what follows "--", NULL-terminated; NULL: no "--" */

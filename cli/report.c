@@ -37,6 +37,7 @@ static const struct {
 	[USP_GONE] = {"gone", 1, "`usplice list` shows the processes that have payloads."},
 	[USP_UNSUPPORTED] = {"unsupported", 11, "usplice(1), LIMITS, says what is not supported."},
 	[USP_AMBIGUOUS] = {"ambiguous", 10, NULL},
+	[USP_NO_CHANGE] = {"no-change", 1, NULL},
 };
 #define N_CODES (sizeof(code_table) / sizeof(*code_table))
 
@@ -57,7 +58,7 @@ static const char *advice_for(const struct cli *cli, enum usp_code code)
 		return NULL;
 	/* `cc` touches no process: most of the advice is about one. Its messages say themselves what to do.
 	 */
-	if (takes & OPTIONS_CC)
+	if (takes & (OPTIONS_CC | OPTIONS_BUILD))
 		return NULL;
 	if (code == USP_BUSY && (!(takes & OPTIONS_ACTION) || cli->options.wait))
 		return "Try again when the other one is done.";

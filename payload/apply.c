@@ -52,6 +52,8 @@ static struct usp_error *ask(struct build *b, const struct payload_symbol *s, bo
 		return &usp_error_no_memory;
 	struct payload_reference reference = {.name = name,
 					      .file = s->file,
+					      .by_address = s->by_address,
+					      .address = s->address,
 					      .version = *version ? version : NULL,
 					      .type = s->type,
 					      .tls = s->uses & PAYLOAD_USE_TLS,

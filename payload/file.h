@@ -72,6 +72,8 @@ struct payload_section {
 struct payload_symbol {
 	const char *name; /* with its version; "" when it has none */
 	const char *file; /* from .usplice.symbols, or NULL */
+	bool by_address;  /* likewise: */
+	uint64_t address; /* link-time, in the target's module */
 	uint32_t section; /* SHN_UNDEF, SHN_ABS or an index that exists */
 	uint64_t value, size;
 	unsigned char type, binding, visibility;

@@ -28,6 +28,8 @@ struct payload_segment {
 struct payload_reference {
 	const char *name;
 	const char *file;    /* from .usplice.symbols, or NULL */
+	bool by_address;     /* likewise; then its address counts and no name is looked up: */
+	uint64_t address;    /* link-time, in the target's module; thread-local: in its TLS segment */
 	const char *version; /* after '@' in the name, or NULL */
 	unsigned char type;  /* STT_… as the payload's symbol says, often STT_NOTYPE */
 	bool tls;	     /* a TLS relocation asks */

@@ -47,7 +47,8 @@ struct payload_function {
 	uint64_t old_size;    /* 0: not filled in yet (a file that has not been through `usplice cc`) */
 	const uint8_t *expected;
 	uint8_t expected_length;
-	const uint8_t *hash;	/* 32 bytes, or NULL */
+	const uint8_t *hash; /* 32 bytes, or NULL */
+	bool has_witness; /* registers that callers rely on need no look: both versions' callers were compared */
 	uint64_t record_offset; /* of its struct usplice_function in the file: `usplice cc` fills it in there
 				 */
 };

@@ -21,7 +21,7 @@ static const char *const hook_names[PAYLOAD_HOOK_KINDS] = {
 };
 
 _Static_assert(sizeof(struct usplice_function) == 128, "format 1");
-_Static_assert(sizeof(struct usplice_symbol) == 16, "format 1");
+_Static_assert(sizeof(struct usplice_symbol) == 32, "format 1");
 _Static_assert(USPLICE_EXPECTED_MAX == PAYLOAD_NOP_MAX, "format 1");
 
 const struct payload_section *payload_records_section(const struct payload_file *file, const char *name)
@@ -201,6 +201,9 @@ static struct usp_error *read_function(const struct payload_file *file, const st
 	if (raw.expected_length > USPLICE_EXPECTED_MAX)
 		return payload_bad("section %s, record %zu: %u expected bytes, more than %u", s->name, i,
 				   raw.expected_length, USPLICE_EXPECTED_MAX);
+	if (raw.has_witness > 1)
+		return payload_bad("section %s, record %zu: has_witness is %u, not 0 or 1", s->name, i,
+				   raw.has_witness);
 	if (raw.has_hash > 1)
 		return payload_bad("section %s, record %zu: has_hash is %u, not 0 or 1", s->name, i,
 				   raw.has_hash);
@@ -211,6 +214,7 @@ static struct usp_error *read_function(const struct payload_file *file, const st
 				       .old_size = raw.old_size,
 				       .expected = bytes + offsetof(struct usplice_function, expected),
 				       .expected_length = raw.expected_length,
+				       .has_witness = raw.has_witness,
 				       .hash = raw.has_hash ? bytes + offsetof(struct usplice_function, hash)
 							    : NULL,
 				       .record_offset = s->file_offset + i * sizeof(raw)};
@@ -379,6 +383,8 @@ static struct usp_error *read_hooks(struct payload *payload)
 
 struct symbol_record {
 	const char *name, *file;
+	uint64_t address;
+	bool by_address;
 };
 
 static int compare_symbol_records(const void *a, const void *b)
@@ -393,6 +399,29 @@ static int compare_base_name(const void *key, const void *element)
 	size_t n = strcspn(name, "@");
 	int difference = strncmp(name, other, n);
 	return difference ? difference : -(other[n] != 0);
+}
+
+static struct usp_error *read_symbol(const struct payload_file *file, const struct payload_section *s,
+				     size_t i, const struct pointer *pointers, struct symbol_record *ret)
+{
+	static const uint8_t zeros[sizeof(((struct usplice_symbol *)0)->reserved)];
+	struct usplice_symbol raw;
+	memcpy(&raw, s->data + i * sizeof(raw), sizeof(raw));
+	struct usp_error *error = read_text(file, s, i, "name", &pointers[0], &ret->name);
+	if (!error)
+		error = read_text(file, s, i, "file", &pointers[1], &ret->file);
+	if (error)
+		return error;
+	if (raw.by_address > 1 || memcmp(raw.reserved, zeros, sizeof(zeros)) || pointers[2].set ||
+	    pointers[3].set)
+		return payload_bad("section %s, record %zu: reserved bytes are not 0", s->name, i);
+	if (!ret->name || (!ret->file && !raw.by_address))
+		return payload_bad("section %s, record %zu: name or file is missing", s->name, i);
+	if ((ret->file && raw.by_address) || (raw.address && !raw.by_address))
+		return payload_bad("section %s, record %zu: has both a file and an address", s->name, i);
+	ret->by_address = raw.by_address;
+	ret->address = raw.address;
+	return NULL;
 }
 
 static struct usp_error *read_symbols(struct payload *payload)
@@ -411,13 +440,9 @@ static struct usp_error *read_symbols(struct payload *payload)
 		return &usp_error_no_memory;
 	_cleanup_free_ struct pointer *pointers = NULL;
 	struct usp_error *error = read_pointers(file, s, &pointers);
-	for (size_t i = 0; !error && i < n; i++) {
-		error = read_text(file, s, i, "name", &pointers[2 * i], &records[i].name);
-		if (!error)
-			error = read_text(file, s, i, "file", &pointers[2 * i + 1], &records[i].file);
-		if (!error && (!records[i].name || !records[i].file))
-			error = payload_bad("section %s, record %zu: name or file is missing", s->name, i);
-	}
+	for (size_t i = 0; !error && i < n; i++)
+		error = read_symbol(file, s, i, &pointers[i * sizeof(struct usplice_symbol) / 8],
+				    &records[i]);
 	if (error)
 		return error;
 	qsort(records, n, sizeof(*records), compare_symbol_records);
@@ -430,8 +455,11 @@ static struct usp_error *read_symbols(struct payload *payload)
 			continue;
 		const struct symbol_record *found =
 			bsearch(file->symbols[i].name, records, n, sizeof(*records), compare_base_name);
-		if (found)
-			file->symbols[i].file = found->file;
+		if (!found)
+			continue;
+		file->symbols[i].file = found->file;
+		file->symbols[i].by_address = found->by_address;
+		file->symbols[i].address = found->address;
 	}
 	return NULL;
 }

@@ -156,6 +156,22 @@ struct usp_error *sites_find(struct analysis *a, uint64_t start, uint64_t end, s
 	return NULL;
 }
 
+/* An aligned word of what is loaded; symbol tables and debug information, which are not, hold every address. */
+static bool is_held(const struct module *module, uint64_t address)
+{
+	for (size_t k = 0; k < module->n_phdr; k++) {
+		const Elf64_Phdr *p = &module->phdr[k];
+		if (p->p_type != PT_LOAD || p->p_offset > module->file_size)
+			continue;
+		uint64_t end = module->file_size - p->p_offset < p->p_filesz ? module->file_size
+									     : p->p_offset + p->p_filesz;
+		for (uint64_t i = (p->p_offset + 7) & ~UINT64_C(7); i + 8 <= end; i += 8)
+			if (!memcmp(module->file + i, &address, 8))
+				return true;
+	}
+	return false;
+}
+
 bool sites_address_taken(struct analysis *a, uint64_t address)
 {
 	const struct module *module = a->text.module;
@@ -174,8 +190,5 @@ bool sites_address_taken(struct analysis *a, uint64_t address)
 				return true;
 		}
 	}
-	for (size_t i = 0; i + 8 <= module->file_size; i += 8)
-		if (!memcmp(module->file + i, &address, 8))
-			return true;
-	return false;
+	return is_held(module, address);
 }

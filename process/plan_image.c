@@ -7,6 +7,7 @@
 
 #include "process/clobber.h"
 #include "process/plan.h"
+#include "process/tls.h"
 
 #define REACH	      ((1ull << 31) - (1ull << 20)) /* bytes: a rel32, less what rounding and slots may take */
 #define IFUNC_TIME_NS 1000000000ull
@@ -82,14 +83,34 @@ static bool is_glibc(const struct session *session)
 	return false;
 }
 
+/* The builder has looked the symbol up already, in the file with this build-id. */
+static struct usp_error *place(const struct resolve_context *context,
+			       const struct payload_reference *reference, struct resolved *ret)
+{
+	struct module *module = context->plan->module;
+	*ret = (struct resolved){.module = module, .type = reference->tls ? STT_TLS : STT_NOTYPE};
+	if (reference->tls)
+		return tls_resolve(context->session->modules, module, reference->name, reference->address,
+				   ret) < 0
+			       ? &usp_error_no_memory
+			       : NULL;
+	ret->address = reference->address + module->bias;
+	if (ret->address < module->start || ret->address > module->end)
+		return usp_errorf(USP_MISMATCH, "the address of %s, 0x%lx, lies outside of %s",
+				  reference->name, ret->address, module->name);
+	return NULL;
+}
+
 static struct usp_error *resolve(void *opaque, const struct payload_reference *reference,
 				 struct payload_value *value)
 {
 	struct resolve_context *context = opaque;
 	struct resolved resolved = {0};
 	struct usp_error *error =
-		symbol_resolve(context->session->modules, context->plan->module, reference->name,
-			       reference->file, reference->version, &resolved);
+		reference->by_address
+			? place(context, reference, &resolved)
+			: symbol_resolve(context->session->modules, context->plan->module, reference->name,
+					 reference->file, reference->version, &resolved);
 	*value = (struct payload_value){0};
 	if (error && reference->weak && error->code == USP_NOT_FOUND) {
 		usp_error_destroy(error);
@@ -140,7 +161,7 @@ static struct usp_error *check_registers(struct plan *plan, const struct payload
 	size_t text_size = image->text_end - image->text_start;
 	for (size_t i = 0; i < payload->n_functions; i++) {
 		const struct payload_function *function = &payload->functions[i];
-		if (function->is_nop)
+		if (function->is_nop || function->has_witness)
 			continue;
 		uint64_t entry =
 			payload_image_address(payload, image, function->replacement) - image->text_start;

@@ -147,6 +147,20 @@ static int split_version(struct symbol_table *table, struct entry *entry)
 	return 0;
 }
 
+static int add_file(struct symbol_table *table, const char *name)
+{
+	size_t n = table->n_files;
+	if (!(n & (n - 1))) { /* a power of two, or none yet: the array is full */
+		const char **files =
+			n > UINT32_MAX / 4 ? NULL : reallocarray(table->files, n ? 2 * n : 1, sizeof(*files));
+		if (!files)
+			return -ENOMEM;
+		table->files = files;
+	}
+	table->files[table->n_files++] = name;
+	return 0;
+}
+
 static int read_symtab(struct module *module, struct symbol_table *table, struct elf_file *file,
 		       const Elf64_Shdr *section)
 {
@@ -167,14 +181,19 @@ static int read_symtab(struct module *module, struct symbol_table *table, struct
 		if (symbols[i].st_name >= string_section->sh_size)
 			continue;
 		const char *name = strings + symbols[i].st_name;
-		if (ELF64_ST_TYPE(symbols[i].st_info) == STT_FILE)
+		if (ELF64_ST_TYPE(symbols[i].st_info) == STT_FILE) {
 			source = *name ? name : NULL; /* an empty one ends the last file's locals */
+			if (add_file(table, name) < 0)
+				return -ENOMEM;
+		}
 		if (!is_defined(&symbols[i]))
 			continue;
 		entry_init(&entry, &symbols[i]);
 		entry.name = name;
-		if (entry.binding == STB_LOCAL)
+		if (entry.binding == STB_LOCAL) {
 			entry.file = source;
+			entry.group = (uint32_t)table->n_files;
+		}
 		int r = entry_is_sound(module->elf, &entry) ? split_version(table, &entry) : 1;
 		if (r == 0)
 			r = set_add(&table->full, &entry);
@@ -410,6 +429,7 @@ void symbol_table_destroy(struct symbol_table *table)
 	for (size_t i = 0; i < table->n_strings; i++)
 		free(table->strings[i]);
 	free(table->strings);
+	free(table->files);
 	fde_table_deinit(&table->fdes);
 	free(table->functions);
 	free(table->crossings);

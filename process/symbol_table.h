@@ -16,6 +16,7 @@ struct entry {
 	const char *version;	/* or NULL */
 	uint64_t value, size;	/* link-time; TLS: in the segment */
 	uint32_t dynamic_index; /* in .dynsym, 0: from .symtab */
+	uint32_t group; /* of a local one: position + 1 of its STT_FILE in files, 0: before the first */
 	unsigned char type, binding, visibility;
 	bool hidden_version; /* not the default version of its name */
 };
@@ -48,6 +49,9 @@ struct symbol_table {
 	bool has_symtab;	/* full is filled, from the module or its debug file */
 	char **strings;		/* names that had to be cut */
 	size_t n_strings;
+	const char **
+		files; /* the names of .symtab's STT_FILE symbols in their order: one for each object linked */
+	size_t n_files;
 	struct fde_table fdes;
 	bool fdes_loaded;
 	struct function *functions;

@@ -146,6 +146,100 @@ USP_API struct usp_error *usp_diff_objects(const char *before, const char *after
 					   const struct usp_diff_options *options, struct usp_diff **diff);
 USP_API void usp_diff_destroy(struct usp_diff *diff); /* NULL is fine */
 
+/*
+ * From a source patch to a payload: the program's own build is run as the sources are and with the patches, what it
+ * compiles is compared, the original is proven to be what the target is made of, and what changed becomes a payload.
+ */
+enum usp_build_verdict {
+	USP_BUILD_READY = 1, /* the payload is written */
+	USP_BUILD_NO_CHANGE, /* no code of the target changes: no payload */
+	USP_BUILD_REFUSED,   /* it can be dangerous: the findings say why. No payload */
+};
+
+enum usp_build_role {
+	USP_BUILD_REPLACED = 1,
+	USP_BUILD_PART,	     /* a split-off part (.cold): goes with its function */
+	USP_BUILD_NEW,	     /* comes along, because what is replaced uses it */
+	USP_BUILD_UNREACHED, /* new, and nothing that is replaced uses it: left out */
+	USP_BUILD_ABSENT,    /* changed, but the target does not have it (the linker left it out) */
+	USP_BUILD_GONE,	     /* not there any more: nothing that is new refers to it */
+	USP_BUILD_LINE_ONLY, /* only a __LINE__ moved: no change */
+};
+
+struct usp_build_function {
+	const char *object; /* path, from the source directory if it lies there */
+	const char *name;
+	enum usp_build_role role;
+	const char *why; /* the first difference on both sides, or NULL */
+	uint64_t size_before, size_after;
+	uint64_t address; /* link-time, in the target; 0: not there */
+};
+
+/* Something that a person has to judge. */
+struct usp_build_finding {
+	/*
+	 * "data", "ambiguous", "unknown", "section", "start", "tls", "symbol": as usp_diff_problem_kind. "layout", "enum",
+	 * "signature", "variable", "types": from the debug information. "input": something was linked that no compiler of
+	 * this build wrote. "hooks": the patch has code for usplice that was not compiled. "payload": it
+	 * cannot be made. "proof": the rebuilt original is not what the target is made of. The last two cannot be allowed.
+	 */
+	const char *kind;
+	const char *object;
+	const char *name;
+	const char *text;
+	bool is_note;	     /* for the reader; does not stand in the way */
+	const char *allowed; /* the reason that was given for going on, or NULL */
+};
+
+struct usp_build_report {
+	enum usp_build_verdict verdict;
+	struct usp_build_function *functions;
+	size_t n_functions;
+	struct usp_build_finding *findings;
+	size_t n_findings;
+	const char *linked; /* the file of the build that is the target */
+	size_t n_rebuilt;   /* objects that the patch had compiled again */
+	size_t n_identical; /* of these, byte for byte what they were */
+	size_t n_elsewhere; /* of these, not linked into the target */
+	size_t n_proven; /* functions of the others that the target has byte for byte, but for relocations */
+	double seconds_builds;	  /* the builds */
+	double seconds_comparing; /* all the rest */
+};
+
+struct usp_build_allow {
+	const char *kind;
+	const char *reason; /* a person's words; they go into the report and the payload */
+};
+
+/* Zero-initialise; set size = sizeof(struct usp_build_options). */
+struct usp_build_options {
+	size_t size;
+	const char *target; /* the ELF file that runs: executable or library */
+	const char *source; /* where the patches fit and the build is run; NULL: here */
+	const char *const *patches;
+	size_t n_patches;
+	const char *const *command; /* the build, NULL-terminated */
+	const char *output;	    /* the payload file */
+	const char *name;	    /* payload name; NULL: the output's base name without ".usp" */
+	const char *built;	    /* the file of the build that is the target; NULL: the one of its name */
+	const struct usp_build_allow *allow;
+	size_t n_allow;
+	const char *
+		keep; /* a directory that gets the objects of both builds, or has them from a run before; or NULL */
+	void (*log)(void *context, enum usp_log_level level, const char *line);
+	void (*progress)(void *context, const char *line); /* what is running; may be NULL */
+	void *context;
+};
+
+/*
+ * *report is set when the builds were made and compared, also with an error: USP_NO_CHANGE and USP_UNSUPPORTED (findings)
+ * come with one. The source tree is as it was afterwards. Runs the build up to three times: once more as it was, if the
+ * first run found everything up to date.
+ */
+USP_API struct usp_error *usp_build(const struct usp_build_options *options,
+				    struct usp_build_report **report);
+USP_API void usp_build_report_destroy(struct usp_build_report *report); /* NULL is fine */
+
 #ifdef __cplusplus
 }
 #endif

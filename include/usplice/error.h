@@ -38,6 +38,7 @@ enum usp_code {
 	USP_GONE = 13,	       /* the target exited or executed another program meanwhile */
 	USP_UNSUPPORTED = 14,  /* understood, and not supported; said in the documentation */
 	USP_AMBIGUOUS = 15,    /* more than one match; the message lists them */
+	USP_NO_CHANGE = 16,    /* the source patch changes no code of the target: there is nothing to patch */
 };
 
 struct usp_error {

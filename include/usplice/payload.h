@@ -36,15 +36,23 @@ struct usplice_function {
 	uint8_t expected_length; /* how many of expected[] count, from the function's start (NOP: from
 				    nop_offset) */
 	uint8_t expected[USPLICE_EXPECTED_MAX];
-	uint8_t has_hash;     /* 1: hash counts */
-	uint8_t reserved[15]; /* 0 */
+	uint8_t has_hash; /* 1: hash counts */
+	uint8_t has_witness; /* 1: who relies on its registers was compiled with both versions in sight (`usplice build`) */
+	uint8_t reserved[14]; /* 0 */
 	uint8_t hash[USPLICE_HASH_SIZE];
 };
 
-/* `.usplice.symbols`: says from which source file a referenced local symbol of the target is. */
+/*
+ * `.usplice.symbols`: which symbol of the target an undefined one means: the local one of a source file, or what is at
+ * an address. 32 bytes.
+ */
 struct usplice_symbol {
 	const char *name;
-	const char *file;
+	const char *file; /* or NULL: by address */
+	uint64_t
+		address; /* link-time, in the target's module; of a thread-local variable: in its TLS segment */
+	uint8_t by_address;  /* 1: address counts, and there is no file */
+	uint8_t reserved[7]; /* 0 */
 };
 
 #define USPLICE_CAT_(a, b)	      a##b

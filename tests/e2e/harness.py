@@ -29,9 +29,9 @@ PATIENCE = float(os.environ.get("USPLICE_TEST_PATIENCE", "60"))  # seconds: long
 
 # The exit codes of the command: enum usp_code in <usplice/error.h>.
 OK, FAILED, USAGE, NOT_FOUND, EXISTS, WRONG_STATE, ORDER, MISMATCH, NOT_QUIESCENT, VETO = range(10)
-PERMISSION, BUSY, BAD_PAYLOAD, GONE, UNSUPPORTED, AMBIGUOUS = range(10, 16)
+PERMISSION, BUSY, BAD_PAYLOAD, GONE, UNSUPPORTED, AMBIGUOUS, NO_CHANGE = range(10, 17)
 CODE_NAMES = ("OK FAILED USAGE NOT_FOUND EXISTS WRONG_STATE ORDER MISMATCH NOT_QUIESCENT VETO PERMISSION BUSY "
-              "BAD_PAYLOAD GONE UNSUPPORTED AMBIGUOUS").split()
+              "BAD_PAYLOAD GONE UNSUPPORTED AMBIGUOUS NO_CHANGE").split()
 
 
 class Skip(Exception):
@@ -415,7 +415,7 @@ def run(*args, code=OK, patience=None, **how):
         out, err = p.communicate()
         raise Failure("usplice %s hangs\n%s%s" % (" ".join(map(str, args)), out, err))
     result = Result(p.args, p.returncode, out, err, time.monotonic() - started)
-    wanted = tuple(range(16)) if code is None else code if isinstance(code, tuple) else (code,)
+    wanted = tuple(range(len(CODE_NAMES))) if code is None else code if isinstance(code, tuple) else (code,)
     if result.code not in wanted:
         raise Failure("wanted %s\n%s" % (" or ".join(CODE_NAMES[c] for c in wanted), result))
     # A failure says something, and a success nothing bad.

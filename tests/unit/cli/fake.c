@@ -231,6 +231,28 @@ struct usp_error *usp_cc(const struct usp_cc_options *options)
 	return fake.cc_code ? usp_errorf(fake.cc_code, "%s", fake.processes[0].message) : NULL;
 }
 
+struct usp_error *usp_build(const struct usp_build_options *options, struct usp_build_report **report)
+{
+	(void)report;
+	called("build %s -> %s source=%s built=%s name=%s keep=%s patches=", options->target, options->output,
+	       options->source ? options->source : "-", options->built ? options->built : "-",
+	       options->name ? options->name : "-", options->keep ? options->keep : "-");
+	for (size_t i = 0; i < options->n_patches; i++)
+		called("%s,", options->patches[i]);
+	called(" allow=");
+	for (size_t i = 0; i < options->n_allow; i++)
+		called("%s:%s,", options->allow[i].kind, options->allow[i].reason);
+	called(" command=");
+	for (size_t i = 0; options->command[i]; i++)
+		called("%s,", options->command[i]);
+	return fake.cc_code ? usp_errorf(fake.cc_code, "%s", fake.processes[0].message) : NULL;
+}
+
+void usp_build_report_destroy(struct usp_build_report *report)
+{
+	(void)report;
+}
+
 /* What comes of a comparison is the library's; tests/e2e/test_diff.py looks at how it is printed. */
 struct usp_error *usp_diff_objects(const char *before, const char *after,
 				   const struct usp_diff_options *options, struct usp_diff **diff)

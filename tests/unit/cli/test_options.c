@@ -166,6 +166,41 @@ static void test_cc(void **state)
 	assert_string_equal(said_out, "");
 }
 
+static void test_build(void **state)
+{
+	(void)state;
+	assert_int_equal(run("build", "--target=/bin/true", "--patch", "p/one.patch", "--patch=two.patch",
+			     "--source", "src", "--built=x/true", "--allow", "data=is only read later",
+			     "--allow=enum=x", "--keep", "dir", "--name=n", "--", "make", "-j2",
+			     "--target=all", NULL),
+			 USP_OK);
+	assert_string_equal(fake.calls,
+			    "build /bin/true -> one.usp source=src built=x/true name=n keep=dir "
+			    "patches=p/one.patch,two.patch, allow=data:is only read later,enum:x, "
+			    "command=make,-j2,--target=all,");
+	assert_contains(said_out, "one.usp is ready");
+	fake.calls[0] = '\0';
+	assert_int_equal(run("build", "--patch=a.patch", "--", "make", NULL), USP_USAGE);
+	assert_contains(said_err, "--target");
+	assert_int_equal(run("build", "--target=t", "--", "make", NULL), USP_USAGE);
+	assert_contains(said_err, "--patch");
+	assert_int_equal(run("build", "--target=t", "--patch=a.patch", NULL), USP_USAGE);
+	assert_contains(said_err, "after \"--\"");
+	assert_int_equal(run("build", "--target=t", "--patch=a.patch", "--allow=data", "--", "make", NULL),
+			 USP_USAGE);
+	assert_contains(said_err, "KIND=REASON");
+	assert_int_equal(run("build", "--target=t", "--patch=a.patch", "--cc=gcc", "--", "make", NULL),
+			 USP_USAGE);
+	assert_int_equal(run("cc", "a.c", "--target=/bin/true", "--patch=a.patch", NULL), USP_USAGE);
+	assert_string_equal(fake.calls, "");
+	fake.cc_code = USP_NO_CHANGE;
+	fake.processes[0].message = "changes nothing";
+	assert_int_equal(run("build", "--target=t", "--patch=a.patch", "-o", "x.usp", "--", "make", NULL),
+			 16);
+	assert_string_equal(said_err, "usplice: build: changes nothing\n");
+	assert_string_equal(said_out, "");
+}
+
 static void test_cc_target_that_is_a_file_of_digits(void **state)
 {
 	(void)state;
@@ -213,6 +248,7 @@ int main(void)
 		TEST(test_all_options),
 		TEST(test_forms_of_the_process),
 		TEST(test_cc),
+		TEST(test_build),
 		TEST(test_cc_target_that_is_a_file_of_digits),
 		TEST(test_unwritable_output),
 	};

@@ -527,13 +527,15 @@ static void test_weak_undefined(void **state)
 static void test_version_and_file(void **state)
 {
 	struct fixture *f = *state;
-	static const char names[] = "near\0n.c\0zero\0z.c";
+	static const char names[] = "near\0n.c\0zero\0z.c\0far";
+	static const struct usplice_symbol raw[3] = {[2] = {.address = 0x1234, .by_address = 1}};
 	unsigned strings = elf_section(&f->e, ".rodata.n", SHT_PROGBITS, SHF_ALLOC, names, sizeof(names));
 	unsigned symbol = elf_symbol(&f->e, "", STB_LOCAL, STT_SECTION, strings, 0, 0);
-	unsigned records = elf_section(&f->e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, NULL, 32);
+	unsigned records = elf_section(&f->e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, &raw, sizeof(raw));
 	static const int64_t at[] = {0, 5, 9, 14};
 	for (unsigned i = 0; i < 4; i++)
-		elf_rela(&f->e, records, 8 * i, R_X86_64_64, symbol, at[i]);
+		elf_rela(&f->e, records, 32 * (i / 2) + 8 * (i % 2), R_X86_64_64, symbol, at[i]);
+	elf_rela(&f->e, records, 64, R_X86_64_64, symbol, 18);
 	elf_rela(&f->e, f->e.text, 16, R_X86_64_64, undefined(f, "near@V1"), 0);
 	elf_rela(&f->e, f->e.text, 24, R_X86_64_64, undefined(f, "far@@V2"), 0);
 	undefined(f, "nobody_asks_for_me");
@@ -542,6 +544,9 @@ static void test_version_and_file(void **state)
 	assert_string_equal(f->answers[0].file, "n.c");
 	assert_string_equal(f->answers[1].version, "V2");
 	assert_string_equal(f->answers[1].file, "-");
+	assert_false(f->answers[0].reference.by_address);
+	assert_true(f->answers[1].reference.by_address);
+	assert_int_equal(f->answers[1].reference.address, 0x1234);
 	assert_int_equal(at64(f, text(f, 24)), FAR);
 }
 

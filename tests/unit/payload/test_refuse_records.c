@@ -236,9 +236,13 @@ CASE(has_hash)
 {
 	record(e)->has_hash = 2;
 }
+CASE(witness)
+{
+	record(e)->has_witness = 2;
+}
 CASE(reserved)
 {
-	record(e)->reserved[14] = 1;
+	record(e)->reserved[13] = 1;
 }
 CASE(old_wraps)
 {
@@ -451,14 +455,48 @@ CASE(symbols_size)
 }
 CASE(symbols_missing)
 {
-	unsigned s = elf_section(e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, NULL, 16);
+	unsigned s = elf_section(e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, NULL, 32);
 	elf_rela(e, s, 0, R_X86_64_64, e->strings_symbol, 0);
+}
+/* name, file or address, and what of the rest is set */
+static void symbol_record(struct elfmaker *e, const struct usplice_symbol *raw, bool name, bool file)
+{
+	unsigned s = elf_section(e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, raw, sizeof(*raw));
+	if (name)
+		elf_rela(e, s, 0, R_X86_64_64, e->strings_symbol, 0);
+	if (file)
+		elf_rela(e, s, 8, R_X86_64_64, e->strings_symbol, 6);
+}
+CASE(symbols_both)
+{
+	symbol_record(e, &(struct usplice_symbol){.address = 8, .by_address = 1}, true, true);
+}
+CASE(symbols_address)
+{
+	symbol_record(e, &(struct usplice_symbol){.address = 8}, true, true);
+}
+CASE(symbols_nameless)
+{
+	symbol_record(e, &(struct usplice_symbol){.address = 8, .by_address = 1}, false, false);
+}
+CASE(symbols_flag)
+{
+	symbol_record(e, &(struct usplice_symbol){.by_address = 2}, true, false);
+}
+CASE(symbols_reserved)
+{
+	symbol_record(e, &(struct usplice_symbol){.by_address = 1, .reserved = {[6] = 1}}, true, false);
+}
+CASE(symbols_relocated)
+{
+	unsigned s = elf_section(e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, NULL, 32);
+	elf_rela(e, s, 16, R_X86_64_64, e->strings_symbol, 0);
 }
 CASE(symbols_twice)
 {
-	unsigned s = elf_section(e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, NULL, 32);
+	unsigned s = elf_section(e, ".usplice.symbols", SHT_PROGBITS, SHF_ALLOC, NULL, 64);
 	for (unsigned i = 0; i < 4; i++)
-		elf_rela(e, s, 8 * i, R_X86_64_64, e->strings_symbol, i % 2 ? 6 : 0);
+		elf_rela(e, s, 32 * (i / 2) + 8 * (i % 2), R_X86_64_64, e->strings_symbol, i % 2 ? 6 : 0);
 }
 
 static const struct refusal refusals[] = {
@@ -511,7 +549,8 @@ static const struct refusal refusals[] = {
 	{"too many expected bytes", expected_long, "record 0: 32 expected bytes"},
 	{"more expected than the function has", expected_past, "past the function's 4 bytes"},
 	{"has_hash", has_hash, "record 0: has_hash is 2"},
-	{"reserved", reserved, "record 0: reserved byte 14"},
+	{"reserved", reserved, "record 0: reserved byte 13"},
+	{"witness", witness, "record 0: has_witness is 2, not 0 or 1"},
 	{"old address wraps around", old_wraps, "wrap around"},
 	{"pointer that is a number", pointer_number, "record 0: a pointer that is a number"},
 	{"new function and NOP", nop_and_new, "both a new function and bytes to blank"},
@@ -567,6 +606,17 @@ static const struct refusal refusals[] = {
 	{"symbol records' size", symbols_size, ".usplice.symbols: 0x18 bytes"},
 	{"symbol record without file", symbols_missing,
 	 ".usplice.symbols, record 0: name or file is missing"},
+	{"symbol record without name", symbols_nameless,
+	 ".usplice.symbols, record 0: name or file is missing"},
+	{"symbol record with both", symbols_both,
+	 ".usplice.symbols, record 0: has both a file and an address"},
+	{"symbol record's address unasked", symbols_address,
+	 ".usplice.symbols, record 0: has both a file and an address"},
+	{"symbol record's flag", symbols_flag, ".usplice.symbols, record 0: reserved bytes are not 0"},
+	{"symbol record's reserved bytes", symbols_reserved,
+	 ".usplice.symbols, record 0: reserved bytes are not 0"},
+	{"symbol record's address relocated", symbols_relocated,
+	 ".usplice.symbols, record 0: reserved bytes are not 0"},
 	{"symbol record twice", symbols_twice, ".usplice.symbols: two records for old_f"},
 };
 

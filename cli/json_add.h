@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Building JSON without a check at each step: *failed becomes true when memory is out, and all goes on. Values are taken.
+ */
+#ifndef CLI_JSON_ADD_H
+#define CLI_JSON_ADD_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+void json_add(struct json_object *object, const char *key, struct json_object *value, bool *failed);
+/* value NULL: JSON's null. What cannot be printed is escaped (text.h). */
+void json_add_string(struct json_object *object, const char *key, const char *value, bool *failed);
+void json_append(struct json_object *array, struct json_object *value, bool *failed);
+
+#endif
