@@ -20,7 +20,10 @@
 
 #include "build/cc.h"
 #include "build/emit.h"
+#include "build/file.h"
 #include "process/runs_once.h"
+
+#define PATCH_MAX (256u << 20) /* bytes */
 
 static double now(void)
 {
@@ -216,10 +219,25 @@ static struct usp_error *decide(struct build *build, struct take_object *objects
 
 /* ---- */
 
+static struct usp_error *look_for_hooks(struct build *build)
+{
+	for (size_t i = 0; i < build->options.n_patches; i++) {
+		_cleanup_free_ uint8_t *bytes = NULL;
+		size_t size;
+		struct usp_error *error = file_read(build->options.patches[i], PATCH_MAX, &bytes, &size);
+		if (error)
+			return error;
+		build->asks_for_hooks |= memmem(bytes, size, "USPLICE", strlen("USPLICE")) != NULL;
+	}
+	return NULL;
+}
+
 static struct usp_error *steps(struct build *build)
 {
 	double start = now();
-	struct usp_error *error = build_run(build);
+	struct usp_error *error = look_for_hooks(build);
+	if (!error)
+		error = build_run(build);
 	build->report->seconds_builds = now() - start;
 	start = now();
 	if (!error)

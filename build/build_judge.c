@@ -216,29 +216,12 @@ static bool has_records(const struct build *build)
 	return false;
 }
 
-static struct usp_error *asks_for_hooks(const struct build *build, bool *ret)
-{
-	*ret = false;
-	for (size_t i = 0; i < build->options.n_patches; i++) {
-		_cleanup_free_ uint8_t *bytes = NULL;
-		size_t size;
-		struct usp_error *error =
-			file_read(build->options.patches[i], OBJECT_FILE_MAX, &bytes, &size);
-		if (error)
-			return error;
-		*ret |= memmem(bytes, size, "USPLICE", strlen("USPLICE")) != NULL;
-	}
-	return NULL;
-}
-
 /* Hooks that were meant to be there and are not would be missed when it is too late. */
 static struct usp_error *judge_hooks(struct build *build)
 {
-	bool asks;
 	build->has_records = has_records(build);
-	struct usp_error *error = asks_for_hooks(build, &asks);
-	if (error || !asks || build->has_records)
-		return error;
+	if (!build->asks_for_hooks || build->has_records)
+		return NULL;
 	return build_report_finding(
 		build, "hooks", false, "", "USPLICE",
 		"the patch has code for usplice, and none of it got into an object of the target");

@@ -36,46 +36,6 @@ static const struct capture_link *find_link(const struct capture *capture, const
 	return found;
 }
 
-static struct usp_error *no_link(const struct build *build, const char *name)
-{
-	char *text = NULL;
-	size_t size, n = 0;
-	FILE *f = open_memstream(&text, &size);
-	if (!f)
-		return &usp_error_no_memory;
-	for (size_t i = 0; i < build->after.n_links; i++)
-		if (!build->after.links[i].relocatable && n++ < 8)
-			fprintf(f, "%s%s", n > 1 ? ", " : "", build->after.links[i].path);
-	struct usp_error *error =
-		fclose(f) ? &usp_error_no_memory
-			  : usp_errorf(USP_NOT_FOUND,
-				       "the build links no %s; it links %s: say which with --built", name,
-				       n ? text : "nothing");
-	free(text);
-	return error;
-}
-
-static struct usp_error *choose_links(struct build *build)
-{
-	_cleanup_free_ char *real = realpath(build->options.target, NULL);
-	const char *name =
-		build->options.built ? build->options.built : last_part(real ? real : build->options.target);
-	bool several = false;
-	build->linked_after = find_link(&build->after, name, &several);
-	if (several)
-		return usp_errorf(USP_AMBIGUOUS,
-				  "the build links several files called %s: say which with --built PATH",
-				  name);
-	if (!build->linked_after)
-		return no_link(build, name);
-	build->linked_before = find_link(&build->before, build->linked_after->path, &several);
-	if (!build->linked_before)
-		return usp_errorf(USP_NOT_FOUND, "the build as it is does not link %s",
-				  build->linked_after->path);
-	build->report->linked = build_report_keep(build->report, build->linked_after->path);
-	return build->report->linked ? NULL : &usp_error_no_memory;
-}
-
 static const struct capture_input *find_input(const struct capture_link *link, const uint8_t *hash)
 {
 	for (size_t i = 0; i < link->n_inputs; i++)
@@ -101,6 +61,59 @@ static const struct capture_object *find_twin(const struct capture *capture, con
 		    find_input(link, capture->objects[i].hash))
 			return &capture->objects[i];
 	return NULL;
+}
+
+static struct usp_error *no_link(const struct build *build, const char *name)
+{
+	char *text = NULL;
+	size_t size, n = 0;
+	FILE *f = open_memstream(&text, &size);
+	if (!f)
+		return &usp_error_no_memory;
+	for (size_t i = 0; i < build->after.n_links; i++)
+		if (!build->after.links[i].relocatable && n++ < 8)
+			fprintf(f, "%s%s", n > 1 ? ", " : "", build->after.links[i].path);
+	struct usp_error *error =
+		fclose(f) ? &usp_error_no_memory
+			  : usp_errorf(USP_NOT_FOUND,
+				       "the build links no %s; it links %s: say which with --built", name,
+				       n ? text : "nothing");
+	free(text);
+	return error;
+}
+
+/* Some object that is in the target was made again, and is another one now. */
+static bool was_rebuilt(const struct build *build)
+{
+	for (size_t i = 0; i < build->after.n_objects; i++) {
+		const struct capture_object *after = &build->after.objects[i];
+		const struct capture_object *before = find_twin(&build->before, build->linked_before, after);
+		if (before && memcmp(before->hash, after->hash, sizeof(before->hash)) != 0)
+			return true;
+	}
+	return false;
+}
+
+static struct usp_error *choose_links(struct build *build)
+{
+	_cleanup_free_ char *real = realpath(build->options.target, NULL);
+	const char *name =
+		build->options.built ? build->options.built : last_part(real ? real : build->options.target);
+	bool several = false;
+	build->linked_after = find_link(&build->after, name, &several);
+	if (several)
+		return usp_errorf(USP_AMBIGUOUS,
+				  "the build links several files called %s: say which with --built PATH",
+				  name);
+	build->linked_before =
+		find_link(&build->before, build->linked_after ? build->linked_after->path : name, &several);
+	if (!build->linked_after)
+		return build->linked_before && !was_rebuilt(build) ? NULL : no_link(build, name);
+	if (!build->linked_before)
+		return usp_errorf(USP_NOT_FOUND, "the build as it is does not link %s",
+				  build->linked_after->path);
+	build->report->linked = build_report_keep(build->report, build->linked_after->path);
+	return build->report->linked ? NULL : &usp_error_no_memory;
 }
 
 /* What was linked both times from one place, and is another thing now, must have been compiled meanwhile. */
@@ -175,15 +188,35 @@ static struct usp_error *choose_objects(struct build *build)
 	return error;
 }
 
-static bool same_source(const char *a, const char *b)
+static bool is_function(const struct object_symbol *s)
 {
-	_cleanup_(object_closep) struct object *x = NULL, *y = NULL;
-	usp_error_destroy(object_open(a, &x)); /* what cannot be read is judged later */
-	usp_error_destroy(object_open(b, &y));
-	return *source_name(x) && !strcmp(source_name(x), source_name(y));
+	return s->binding == STB_GLOBAL && s->type == STT_FUNC && s->section != SHN_UNDEF;
 }
 
-/* Of temporary objects (cc a.c b.c -o x) the names say nothing: those that are left are matched by their source's. */
+/* A program has one function of a global name. */
+static bool share_a_function(const struct object *x, const struct object *y)
+{
+	for (uint32_t i = 1; i < x->n_symbols; i++)
+		for (uint32_t k = 1; k < y->n_symbols && is_function(&x->symbols[i]); k++)
+			if (is_function(&y->symbols[k]) && !strcmp(x->symbols[i].name, y->symbols[k].name))
+				return true;
+	return false;
+}
+
+/* Of one source, or of one that was renamed. */
+static bool same_source(const struct capture_object *a, const struct capture_object *b)
+{
+	_cleanup_(object_closep) struct object *x = NULL, *y = NULL;
+	usp_error_destroy(object_open(a->stored, &x)); /* what cannot be read is judged later */
+	usp_error_destroy(object_open(b->stored, &y));
+	return x && y &&
+	       ((*source_name(x) && !strcmp(source_name(x), source_name(y)) &&
+		 !strcmp(a->directory, b->directory)) ||
+		share_a_function(x, y));
+}
+
+/* Of temporary objects (cc a.c b.c -o x) the names say nothing, and files are renamed: those that are left are matched by
+ * what their source is called, or by what they define. */
 static struct usp_error *match_temporaries(struct build *build)
 {
 	for (size_t i = 0; i < build->before.n_objects; i++) {
@@ -194,8 +227,7 @@ static struct usp_error *match_temporaries(struct build *build)
 			used = build->objects[k].before == before;
 		for (size_t k = 0; k < build->n_objects && !used; k++) {
 			struct build_object *o = &build->objects[k];
-			used = !o->before && !strcmp(o->after->directory, before->directory) &&
-			       same_source(before->stored, o->after->stored);
+			used = !o->before && same_source(before, o->after);
 			if (used)
 				o->before = before;
 		}
@@ -238,6 +270,11 @@ struct usp_error *build_link(struct build *build)
 	if (!build->after.n_objects)
 		return NULL;
 	struct usp_error *error = choose_links(build);
+	/* The patch is about other programs of this build. */
+	if (!error && !build->linked_after) {
+		build->report->n_rebuilt = build->report->n_elsewhere = build->after.n_objects;
+		return NULL;
+	}
 	if (!error)
 		error = check_inputs(build);
 	if (!error)

@@ -28,15 +28,28 @@ static void tell(void *context, const char *tool_and_file, size_t n)
 	free(line);
 }
 
+#define N_HOOK_WORDS 3
+
+/* "NAME=first:second:what the environment has". NULL: out of memory. */
+static char *search_path(const char *name, const char *first, const char *second)
+{
+	const char *old = getenv(name);
+	char *ret;
+	return asprintf(&ret, "%s=%s:%s%s%s", name, first, second, old ? ":" : "", old ? old : "") < 0 ? NULL
+												       : ret;
+}
+
 /*
  * The patched build finds <usplice/payload.h>, and USPLICE is defined: for gcc by the header that it includes before all
- * others, for clang by an option that it takes from the environment. No word of the build is changed.
+ * others, for clang by an option that it takes from the environment. No word of the build is changed, and as system
+ * headers these are no dependencies of the program's files (-MMD).
  */
-static struct usp_error *hook_environment(const struct workdir *workdir, char *environment[3])
+static struct usp_error *hook_environment(const struct workdir *workdir, char *environment[N_HOOK_WORDS + 1])
 {
-	static const char first[] =
-		"#ifndef USPLICE\n#define USPLICE 1\n#endif\n#include_next <stdc-predef.h>\n";
-	const char *old = getenv("CPATH"), *options = getenv("CCC_OVERRIDE_OPTIONS");
+	static const char first[] = "#pragma GCC system_header\n" /* no warning on #include_next */
+				    "#ifndef USPLICE\n#define USPLICE 1\n#endif\n"
+				    "#include_next <stdc-predef.h>\n";
+	const char *options = getenv("CCC_OVERRIDE_OPTIONS");
 	_cleanup_free_ char *include = NULL, *directory = workdir_path(workdir, "first"),
 			    *header = workdir_path(workdir, "first/stdc-predef.h");
 	struct usp_error *error = compile_header(workdir, &include);
@@ -47,17 +60,12 @@ static struct usp_error *hook_environment(const struct workdir *workdir, char *e
 	error = file_write(header, first, strlen(first));
 	if (error)
 		return error;
-	if (asprintf(&environment[0], "CPATH=%s:%s%s%s", directory, include, old ? ":" : "", old ? old : "") <
-	    0) {
-		environment[0] = NULL;
-		return &usp_error_no_memory;
-	}
-	if (asprintf(&environment[1], "CCC_OVERRIDE_OPTIONS=%s%s+-DUSPLICE", options ? options : "#",
-		     options ? " " : "") < 0) {
-		environment[1] = NULL;
-		return &usp_error_no_memory;
-	}
-	return NULL;
+	environment[0] = search_path("C_INCLUDE_PATH", directory, include);
+	environment[1] = search_path("CPLUS_INCLUDE_PATH", directory, include);
+	if (asprintf(&environment[2], "CCC_OVERRIDE_OPTIONS=%s%s+-DUSPLICE", options ? options : "#",
+		     options ? " " : "") < 0)
+		environment[2] = NULL;
+	return environment[0] && environment[1] && environment[2] ? NULL : &usp_error_no_memory;
 }
 
 static struct usp_error *run_one(struct build *build, const struct source *source, const char *name,
@@ -102,15 +110,16 @@ static bool lacks_some(const struct build *build)
 
 static struct usp_error *patched(struct build *build, struct source *source)
 {
-	char *environment[3] = {NULL};
-	struct usp_error *error = hook_environment(&build->workdir, environment);
+	char *environment[N_HOOK_WORDS + 1] = {NULL};
+	struct usp_error *error =
+		build->asks_for_hooks ? hook_environment(&build->workdir, environment) : NULL;
 	if (!error)
 		error = source_patch(source, build->options.patches, build->options.n_patches);
 	if (!error)
 		error = run_one(build, source, "after", "the build with the patch", environment,
 				&build->after);
-	free(environment[0]);
-	free(environment[1]);
+	for (size_t i = 0; i < N_HOOK_WORDS; i++)
+		free(environment[i]);
 	struct usp_error *failed = source_restore(source);
 	if (!error)
 		return failed;

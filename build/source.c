@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +14,9 @@
 #include <unistd.h>
 
 #include "build/file.h"
+#include "build/source_list.h"
 
 #define FILE_MAX (256u << 20) /* bytes of a source file, or of a patch's output */
-#define LIST	 "list"	      /* of what was saved: "put NUMBER MODE PATH" or "remove PATH", a line each */
 
 /* ---- putting back ---- */
 
@@ -27,12 +26,22 @@ static char *join(const char *directory, const char *name)
 	return asprintf(&ret, "%s/%s", directory, name) < 0 ? NULL : ret;
 }
 
-static struct usp_error *put_back(const struct source *source, unsigned number, unsigned mode,
-				  const char *path)
+/* patch(1) takes away a directory that it has emptied. */
+static void make_parents(const struct source *source, char *path)
+{
+	for (char *slash = path + strlen(source->directory) + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = 0;
+		mkdir(path, 0777); /* it is there, or opening the file says what is wrong */
+		*slash = '/';
+	}
+}
+
+static struct usp_error *put_back(const struct source *source, const struct source_entry *entry)
 {
 	char name[16];
-	snprintf(name, sizeof(name), "%u", number);
-	_cleanup_free_ char *from = join(source->saved, name), *to = join(source->directory, path);
+	snprintf(name, sizeof(name), "%u", entry->number);
+	unsigned mode = entry->mode & 07777;
+	_cleanup_free_ char *from = join(source->saved, name), *to = join(source->directory, entry->path);
 	_cleanup_free_ uint8_t *bytes = NULL;
 	size_t size, done = 0;
 	if (!from || !to)
@@ -40,6 +49,7 @@ static struct usp_error *put_back(const struct source *source, unsigned number, 
 	struct usp_error *error = file_read(from, FILE_MAX, &bytes, &size);
 	if (error)
 		return error;
+	make_parents(source, to);
 	/* Into the file that is there: owner, links and mode stay. */
 	_cleanup_close_ int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
 	while (fd >= 0 && done < size) {
@@ -70,40 +80,13 @@ static struct usp_error *remove_new(const struct source *source, char *path)
 	return NULL;
 }
 
-/* A line of the list; NULL: it says nothing. *put: what was saved under number; else it is new and goes. */
-static char *list_path(char *line, bool *put, unsigned *number, unsigned *mode)
-{
-	int at = 0;
-	*put = sscanf(line, "put %u %o %n", number, mode, &at) == 2 && at;
-	if (*put)
-		return line + at;
-	return strncmp(line, "remove ", 7) ? NULL : line + 7;
-}
-
 static struct usp_error *put_all_back(const struct source *source)
 {
-	_cleanup_free_ char *list = join(source->saved, LIST), *line = NULL;
-	size_t room = 0;
-	ssize_t length;
-	if (!list)
-		return &usp_error_no_memory;
-	FILE *f = fopen(list, "re");
-	if (!f)
-		return errno == ENOENT ? NULL : usp_error_errno(USP_FAILED, errno, "cannot read %s", list);
-	struct usp_error *error = NULL;
-	while (!error && (length = getline(&line, &room, f)) > 0) {
-		unsigned number, mode;
-		bool put;
-		if (line[length - 1] != '\n')
-			break; /* it was being written: nothing had been done to that file yet */
-		line[length - 1] = 0;
-		char *path = list_path(line, &put, &number, &mode);
-		if (!path)
-			error = usp_errorf(USP_FAILED, "%s: a line that says nothing: %s", list, line);
-		else
-			error = put ? put_back(source, number, mode & 07777, path) : remove_new(source, path);
-	}
-	fclose(f);
+	struct source_list list;
+	struct usp_error *error = source_list_read(source->saved, &list);
+	for (size_t i = 0; !error && i < list.n; i++)
+		error = list.v[i].is_new ? remove_new(source, list.v[i].path) : put_back(source, &list.v[i]);
+	source_list_deinit(&list);
 	return error;
 }
 
@@ -207,48 +190,19 @@ struct usp_error *source_close(struct source *source)
 
 /* ---- putting on ---- */
 
-static struct usp_error *note(const struct source *source, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-/* Into the list, before anything happens to the file. */
-static struct usp_error *note(const struct source *source, const char *format, ...)
-{
-	_cleanup_free_ char *list = join(source->saved, LIST);
-	FILE *f = list ? fopen(list, "ae") : NULL;
-	if (!f)
-		return list ? usp_error_errno(USP_FAILED, errno, "cannot write %s", list)
-			    : &usp_error_no_memory;
-	va_list ap;
-	va_start(ap, format);
-	vfprintf(f, format, ap);
-	va_end(ap);
-	return fclose(f) ? usp_error_errno(USP_FAILED, errno, "cannot write %s", list) : NULL;
-}
-
 /* A patch before this one has touched it, too: what was there before that one counts. */
 static struct usp_error *find_saved(const struct source *source, const char *path, bool *found)
 {
-	_cleanup_free_ char *list = join(source->saved, LIST), *line = NULL;
-	size_t room = 0;
-	ssize_t length;
+	struct source_list list;
+	struct usp_error *error = source_list_read(source->saved, &list);
 	*found = false;
-	FILE *f = list ? fopen(list, "re") : NULL;
-	if (!f)
-		return !list		 ? &usp_error_no_memory
-		       : errno == ENOENT ? NULL
-					 : usp_error_errno(USP_FAILED, errno, "cannot read %s", list);
-	while (!*found && (length = getline(&line, &room, f)) > 0) {
-		unsigned number, mode;
-		bool put;
-		line[strcspn(line, "\n")] = 0;
-		const char *other = list_path(line, &put, &number, &mode);
-		*found = other && !strcmp(other, path);
-	}
-	fclose(f);
-	return NULL;
+	for (size_t i = 0; !error && i < list.n; i++)
+		*found |= !strcmp(list.v[i].path, path);
+	source_list_deinit(&list);
+	return error;
 }
 
-static struct usp_error *save(struct source *source, const char *path)
+static struct usp_error *save(struct source *source, char *path)
 {
 	_cleanup_free_ char *from = join(source->directory, path), *to = NULL;
 	_cleanup_free_ uint8_t *bytes = NULL;
@@ -260,16 +214,21 @@ static struct usp_error *save(struct source *source, const char *path)
 	struct usp_error *error = find_saved(source, path, &found);
 	if (error || found)
 		return error;
-	if (lstat(from, &st) < 0)
-		return errno == ENOENT ? note(source, "remove %s\n", path)
+	struct source_entry entry = {.number = source->n_saved, .path = path};
+	if (lstat(from, &st) < 0) {
+		entry.is_new = true;
+		return errno == ENOENT ? source_list_add(source->saved, &entry)
 				       : usp_error_errno(USP_FAILED, errno, "cannot look at %s", from);
+	}
 	if (!S_ISREG(st.st_mode))
 		return usp_errorf(USP_UNSUPPORTED, "%s is no regular file", from);
+	entry.mode = st.st_mode & 07777;
 	error = file_read(from, FILE_MAX, &bytes, &size);
 	if (!error)
 		error = file_write(to, bytes, size);
 	if (!error)
-		error = note(source, "put %u %o %s\n", source->n_saved++, st.st_mode & 07777, path);
+		error = source_list_add(source->saved, &entry);
+	source->n_saved++;
 	return error;
 }
 

@@ -7,7 +7,7 @@
 
 #include "build/take.h"
 #include "process/dynamic.h"
-#include "process/symbols.h"
+#include "process/symbol_table.h"
 
 /* ---- what the target is asked for ---- */
 
@@ -109,30 +109,53 @@ static bool was_referred_to(const struct take *take, const char *name)
 	return false;
 }
 
+/* What the target's symbol table has of a name. */
+struct definitions {
+	const struct entry *global, *local;
+	bool ambiguous; /* several local ones */
+};
+
+static struct usp_error *find_definitions(struct module *names, const char *name, struct definitions *ret)
+{
+	struct symbol_table *table;
+	*ret = (struct definitions){0};
+	struct usp_error *error = symbol_table_full(names, &table);
+	if (error)
+		return error;
+	for (const struct entry *e = symbol_set_first(&table->full, name); e;
+	     e = symbol_set_next(&table->full, e)) {
+		if (e->binding != STB_LOCAL) {
+			ret->global = e;
+			continue;
+		}
+		ret->ambiguous |= ret->local && ret->local->value != e->value;
+		ret->local = e;
+	}
+	return NULL;
+}
+
 /* The target's, or a library's. *known: the target has it. */
 static struct usp_error *meaning_of_import(struct take *take, const struct object_symbol *symbol, bool *known,
 					   struct take_meaning *ret)
 {
-	struct symbol found;
-	struct usp_error *error = symbol_find(take->names, symbol->name, NULL, STT_NOTYPE, &found);
-	if (error == &usp_error_no_memory)
+	struct definitions found;
+	struct usp_error *error = find_definitions(take->names, symbol->name, &found);
+	if (error)
 		return error;
-	bool local = !error && found.binding == STB_LOCAL;
 	bool imported = imports(take->target, symbol->name);
-	bool own = !error && found.type != STT_GNU_IFUNC && !is_exported(take->target, symbol->name) &&
-		   !(local && imported);
-	*known = imported || (!error && !local);
-	usp_error_destroy(error);
+	const struct entry *own = found.global ? found.global : imported ? NULL : found.local;
+	*known = imported || found.global;
 	ret->where = TAKE_IMPORT;
+	if (!own || own->type == STT_GNU_IFUNC || is_exported(take->target, symbol->name))
+		return import_name(take, symbol->name, symbol->binding == STB_WEAK, &ret->import);
 	/* The linker makes hidden globals local. Any other local one is not what a reference from another file means. */
-	if (own && local && !was_referred_to(take, symbol->name))
+	if (own == found.local && (found.ambiguous || !was_referred_to(take, symbol->name)))
 		return usp_errorf(USP_UNSUPPORTED,
-				  "%s is new here, and %s has a local symbol of that name: whether it or a "
-				  "library's is "
-				  "meant cannot be told",
-				  symbol->name, take->target->name);
-	return own ? import_address(take, symbol->name, "", found.address, &ret->import)
-		   : import_name(take, symbol->name, symbol->binding == STB_WEAK, &ret->import);
+				  "%s has a local symbol %s, and no other: whether it or a library's is "
+				  "meant cannot be "
+				  "told",
+				  take->target->name, symbol->name);
+	return import_address(take, symbol->name, "", own->value, &ret->import);
 }
 
 /* A name that the object does not define: new in another object, or the program's, or a library's. */

@@ -32,13 +32,14 @@ def call(argv, log=None, error=Unavailable, **how):
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if line.strip()] or ["it says nothing"]
         reason = next((line for line in lines if re.match(r"E: |.*\b[Ee]rror\b", line)), lines[-1])
-        raise error("%s fails: %s" % (" ".join(argv)[:60], reason.strip()))
+        shown = re.sub(r" -o \S+", "", " ".join(argv))
+        raise error("%s fails: %s" % (shown[:80], reason.strip()))
     return done.stdout
 
 
 class Apt:
     def __init__(self, work):
-        self.work, self.directory, self.is_ready = work, os.path.join(work, "apt"), False
+        self.work, self.directory, self.failed = work, os.path.join(work, "apt"), None
 
     def path(self, *names):
         return os.path.join(self.directory, *names)
@@ -52,17 +53,24 @@ class Apt:
 
     def ready(self):
         """Lists of our own, fetched once for each work directory."""
-        if self.is_ready or os.path.exists(self.path("ready")):
-            return
+        if self.failed:
+            raise self.failed
+        try:
+            if not os.path.exists(self.path("ready")):
+                self.update()
+        except Unavailable as why:
+            self.failed = why
+            raise
+
+    def update(self):
         if not shutil.which("apt-get") or not shutil.which("dpkg-source"):
-            raise Unavailable("no apt-get and dpkg-source here")
+            raise Unavailable("no apt-get and dpkg-source here (the package dpkg-dev has the latter)")
         for name in ("lists/partial", "cache/archives/partial", "src"):
             os.makedirs(self.path(name), exist_ok=True)
         with open(self.path("sources.list"), "w") as f:
             f.writelines(self.entries())
-        self.run("update")
+        self.run("update", "--error-on=any")
         open(self.path("ready"), "w").close()
-        self.is_ready = True
 
     @staticmethod
     def entries():
@@ -86,16 +94,17 @@ class Apt:
             self.run("source", "--download-only", "%s=%s" % (package, version), cwd=self.path("src"))
         return path
 
-    def missing(self, packages):
+    @staticmethod
+    def missing(packages):
+        """Those that are not installed on this machine."""
         out = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"] + list(packages),
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
         there = {line.split()[1] for line in out.splitlines() if line.startswith("installed ")}
-        there |= {name for name in packages if os.path.exists(self.path("have", name))}
         return sorted(set(packages) - there)
 
     def have(self, packages):
         """Unpacks packages and what they depend on below WORK/root, if they are not installed."""
-        missing = self.missing(packages)
+        missing = [name for name in self.missing(packages) if not os.path.exists(self.path("have", name))]
         if not missing:
             return
         self.ready()
@@ -119,17 +128,14 @@ class Apt:
 
 
 def overlay(work):
-    """If something lies in WORK/root: this program again from its start, with that over /usr."""
+    """This program again from its start, with WORK/root over /usr. Returns when that is so; raises Unavailable."""
     root = os.path.join(work, "root", "usr")
-    if not os.path.isdir(root) or os.environ.get("USPLICE_FIXES_ROOT") == root:
+    if os.environ.get("USPLICE_FIXES_ROOT") == root:
         return
     script = 'mount -t overlay -o ro,lowerdir="$0:/usr" none /usr && exec "$@"'
+    call(["unshare", "-m", "sh", "-c", script, root, "true"])
     os.environ["USPLICE_FIXES_ROOT"] = root
-    try:
-        call(["unshare", "-m", "sh", "-c", script, root, "true"])
-    except Unavailable as why:
-        sys.exit("bench/fixes: development packages are missing, and they cannot be laid over /usr here (%s): install "
-                 "them yourself, or run this as root" % why)
+    sys.stdout.flush()
     os.execvp("unshare", ["unshare", "-m", "sh", "-c", script, root, sys.executable] + sys.argv)
 
 
