@@ -180,25 +180,65 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 	return build_report_finding(build, type_kinds[change->kind], is_note, o->name, change->name, text);
 }
 
+/* All names of the functions that changed or are new: debug information knows one of an alias' two. */
+static size_t changed_functions(const struct build_object *o, const char **names)
+{
+	const struct object *after = o->diff->side[OBJECT_AFTER];
+	size_t n = 0;
+	for (uint32_t i = 1; i < after->n_symbols; i++) {
+		const struct object_symbol *s = &after->symbols[i];
+		if (s->type != STT_FUNC || s->section == SHN_UNDEF || s->section >= after->n_sections)
+			continue;
+		const struct object_piece *p = object_piece_at(after, s->section, s->value);
+		if (p && p->offset == s->value &&
+		    !object_verdict_is_same(&o->diff->verdicts[OBJECT_AFTER][p - after->pieces]))
+			names[n++] = s->name;
+	}
+	return n;
+}
+
+static bool is_unknown(const struct types_report *types, const char *name)
+{
+	for (size_t i = 0; i < types->n; i++)
+		if (types->v[i].kind == TYPES_UNKNOWN && !strcmp(types->v[i].name, name))
+			return true;
+	return false;
+}
+
+/* Unknown by this name, and known by another one that the function has. */
+static bool is_known_otherwise(const struct object *after, const struct types_report *types,
+			       const struct types_change *change)
+{
+	for (uint32_t i = 1; i < after->n_symbols && change->kind == TYPES_UNKNOWN; i++) {
+		const struct object_symbol *s = &after->symbols[i];
+		if (s->type != STT_FUNC || strcmp(s->name, change->name))
+			continue;
+		for (uint32_t k = 1; k < after->n_symbols; k++) {
+			const struct object_symbol *t = &after->symbols[k];
+			if (k != i && t->type == STT_FUNC && t->section == s->section &&
+			    t->value == s->value && !is_unknown(types, t->name))
+				return true;
+		}
+	}
+	return false;
+}
+
 static struct usp_error *compare_types(struct build *build, const struct build_object *o)
 {
 	const struct object *after = o->diff->side[OBJECT_AFTER];
 	struct types_report *types = NULL;
-	size_t n = 0;
 	if (!o->before || !o->after)
 		return NULL;
-	_cleanup_free_ const char **names = calloc(after->n_pieces + (size_t)1, sizeof(*names));
+	_cleanup_free_ const char **names = calloc(after->n_symbols + (size_t)1, sizeof(*names));
 	if (!names)
 		return &usp_error_no_memory;
-	for (uint32_t i = 0; i < after->n_pieces; i++)
-		if (object_piece_is_code(after, &after->pieces[i]) && after->pieces[i].name &&
-		    !object_verdict_is_same(&o->diff->verdicts[OBJECT_AFTER][i]))
-			names[n++] = after->pieces[i].name;
+	size_t n = changed_functions(o, names);
 	if (!n)
 		return NULL;
 	struct usp_error *error = types_compare(o->before->stored, o->after->stored, names, n, &types);
 	for (size_t i = 0; !error && i < types->n; i++)
-		error = tell_type(build, o, &types->v[i]);
+		if (!is_known_otherwise(after, types, &types->v[i]))
+			error = tell_type(build, o, &types->v[i]);
 	types_report_destroy(types);
 	return error;
 }

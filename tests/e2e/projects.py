@@ -212,6 +212,7 @@ def behaves(project, program, asked, payload=None, what=""):
 
 
 # (compiler, flags) of the builds of a case.
+GCC = [("gcc", "-O2")]
 USUAL = [(c, "-O2") for c in COMPILERS]
 FORMS = [(c, f) for c in COMPILERS for f in ("-O2", "-O2 -fno-pic")]
 WIDE = USUAL + [("gcc", "-O0"), ("gcc", "-O2 -fno-pic"), ("gcc", "-Os"), ("clang", "-O0 -fno-pic"), ("clang", "-Os")]
@@ -224,6 +225,17 @@ def plain(name):
     """Without what a compiler appends to the names of clones and static locals."""
     return re.sub(r"(\.(constprop|isra|part))?\.\d+$", "", name)
 
+
+
+def has_symbol(path, pattern):
+    out = subprocess.run(["nm", path], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return re.search(r"\s%s$" % pattern, out, re.M)
+
+
+def need_symbol(pattern):
+    """The case is about something that the compiler has made of the last project."""
+    path = max((tmp(n, "prog") for n in os.listdir(tmp()) if n.endswith("-run")), key=os.path.getmtime)
+    check(has_symbol(path, pattern), "the compiler made no %s: this is not the case that it says" % pattern)
 
 
 def patches(files, edits, asked, builds=None, replaced=None, new=None, main=MAIN, lines=None, **how):

@@ -499,7 +499,7 @@ def answered(p):
 def killed_in_the_second_build():
     p = slow_project()
     before = p.sources()
-    u = start_slow(p, True)
+    u = start_slow(p, True, env={"TMPDIR": tmp()})
     with open(p.path("started")) as f:
         shell = int(f.read())
     u.kill()
@@ -519,7 +519,7 @@ def killed_in_the_second_build():
 @case
 def killed_and_what_was_saved_is_gone():
     p = slow_project()
-    u = start_slow(p, True)
+    u = start_slow(p, True, env={"TMPDIR": tmp()})
     with open(p.path("started")) as f:
         shell = int(f.read())
     u.kill()
@@ -539,7 +539,7 @@ def killed_and_what_was_saved_is_gone():
 @case
 def two_at_once():
     p = slow_project()
-    u = start_slow(p, True)
+    u = start_slow(p, True, env={"TMPDIR": tmp()})
     try:
         r = run(*p.arguments(output=tmp("other.usp")), code=BUSY)
         contains(r.err, p.tree)
