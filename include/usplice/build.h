@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making payloads. Needs a compiler (gcc or clang) and binutils' ld on the machine, no target that runs.
+ * Making payloads. Needs a compiler (gcc or clang), binutils' ld and, for usp_build(), patch on the machine, no
+ * target that runs.
  */
 #ifndef USPLICE_BUILD_H
 #define USPLICE_BUILD_H
