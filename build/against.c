@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "process/dynamic.h"
+#include "process/elf/dynamic.h"
 
 struct usp_error *against_open(const struct usp_cc_options *options, struct against *ret)
 {

@@ -8,7 +8,7 @@
 #include <usplice/build.h>
 
 #include "payload/payload.h"
-#include "process/symbols.h"
+#include "process/elf/symbols.h"
 
 struct against {
 	struct target *target; /* NULL: a file */

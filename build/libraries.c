@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "process/dynamic.h"
+#include "process/elf/dynamic.h"
 
 #define LIBRARIES_MAX 256
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "process/module.h"
+#include "process/elf/module.h"
 
 struct libraries {
 	struct module **v;

@@ -5,7 +5,7 @@
 
 #include "build/resolve.h"
 #include "payload/image.h"
-#include "process/clobber.h"
+#include "process/clobber/clobber.h"
 
 /* Made up, far from 0, with room for everything within reach. */
 #define IMAGE_BASE   UINT64_C(0x100000000)

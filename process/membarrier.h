@@ -7,7 +7,7 @@
 #ifndef PROCESS_MEMBARRIER_H
 #define PROCESS_MEMBARRIER_H
 
-#include "process/remote.h"
+#include "process/remote/remote.h"
 
 /* Registers the target for it; needed once in a process's life, and slow (it may take some milliseconds). */
 _must_check_ struct usp_error *membarrier_register(struct remote *remote);

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "process/clobber.h"
+#include "process/clobber/clobber.h"
 #include "process/plan.h"
-#include "process/tls.h"
+#include "process/elf/tls.h"
 
 #define REACH	      ((1ull << 31) - (1ull << 20)) /* bytes: a rel32, less what rounding and slots may take */
 #define IFUNC_TIME_NS 1000000000ull

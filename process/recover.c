@@ -14,7 +14,7 @@
 #include <sys/ptrace.h>
 #include <time.h>
 
-#include "process/host.h"
+#include "process/host/host.h"
 #include "process/proc_stat.h"
 #include "process/upload.h"
 

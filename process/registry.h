@@ -12,9 +12,9 @@
 #define PROCESS_REGISTRY_H
 
 #include "process/maps.h"
-#include "process/net.h"
+#include "process/net/net.h"
 #include "process/record.h"
-#include "process/remote.h"
+#include "process/remote/remote.h"
 
 #define REGISTRY_NAME	      "usplice"
 #define REGISTRY_MAPPING      "/memfd:" REGISTRY_NAME

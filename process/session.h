@@ -10,7 +10,7 @@
 #include <usplice/action.h>
 
 #include "process/registry.h"
-#include "process/symbols.h"
+#include "process/elf/symbols.h"
 
 struct usp_process {
 	struct target *target;

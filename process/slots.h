@@ -6,8 +6,8 @@
 #ifndef PROCESS_SLOTS_H
 #define PROCESS_SLOTS_H
 
-#include "process/dynamic.h"
-#include "process/symbol_table.h"
+#include "process/elf/dynamic.h"
+#include "process/elf/symbol_table.h"
 
 /* The 8 bytes at a slot (plus offset) now; false when they cannot be read. */
 bool slot_read(const struct module *module, const struct slot *slot, uint64_t offset, uint64_t *ret);

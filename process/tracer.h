@@ -7,7 +7,7 @@
 #ifndef PROCESS_TRACER_H
 #define PROCESS_TRACER_H
 
-#include "process/host.h"
+#include "process/host/host.h"
 
 typedef int engine_action(struct engine *engine, struct engine_payload *payload,
 			  const struct action_options *options, struct action_report *report);

@@ -19,11 +19,11 @@
 
 #include <usplice/list.h>
 
-#include "process/host.h"
+#include "process/host/host.h"
 #include "process/displace.h"
 #include "process/membarrier.h"
 #include "process/pads.h"
-#include "process/perfmap.h"
+#include "process/elf/perfmap.h"
 #include "process/unwinder.h"
 
 #define PAGE 4096ull

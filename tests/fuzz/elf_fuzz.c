@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "process/dynamic.h"
-#include "process/module_new.h"
-#include "process/symbol_table.h"
+#include "process/elf/dynamic.h"
+#include "process/elf/module_new.h"
+#include "process/elf/symbol_table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "build/object_diff.h"
+#include "build/object/diff.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "build/capture.h"
+#include "build/capture/capture.h"
 #include "build/file.h"
 
 #define UNUSED __attribute__((unused))

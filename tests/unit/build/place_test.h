@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "build/file.h"
-#include "build/place.h"
-#include "build/proof.h"
+#include "build/place/place.h"
+#include "build/place/proof.h"
 
 static char directory[] = "/tmp/usplice-test-place-XXXXXX";
 

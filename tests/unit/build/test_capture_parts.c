@@ -6,10 +6,10 @@
 #define _GNU_SOURCE
 #include "capture_test.h"
 
-#include "build/capture_archive.h"
-#include "build/capture_file.h"
-#include "build/capture_log.h"
-#include "build/capture_tool.h"
+#include "build/capture/archive.h"
+#include "build/capture/file.h"
+#include "build/capture/log.h"
+#include "build/capture/tool.h"
 
 static void test_linkers(void **state)
 {

@@ -27,7 +27,7 @@
 
 #include "build/file.h"
 #include "payload/payload.h"
-#include "process/module.h"
+#include "process/elf/module.h"
 
 static char directory[] = "/tmp/usplice-test-cc-XXXXXX";
 static char warnings[8192];

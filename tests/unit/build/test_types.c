@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "build/file.h"
-#include "build/types.h"
+#include "build/types/types.h"
 
 static char directory[] = "/tmp/usplice-test-types-XXXXXX";
 

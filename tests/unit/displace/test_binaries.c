@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #include "process/displace.h"
-#include "process/module.h"
-#include "process/symbol_table.h"
+#include "process/elf/module.h"
+#include "process/elf/symbol_table.h"
 #include "same.h"
 
 #define BINARIES_MIN	10

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "process/symbols.h"
+#include "process/elf/symbols.h"
 
 struct victim {
 	pid_t pid;

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "process/dynamic.h"
-#include "process/elffile.h"
-#include "process/module_new.h"
-#include "process/symbol_table.h"
+#include "process/elf/dynamic.h"
+#include "process/elf/elffile.h"
+#include "process/elf/module_new.h"
+#include "process/elf/symbol_table.h"
 
 /* A small sound file: headers, one segment of code with everything in it. */
 struct image {

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "process/elffile.h"
-#include "process/module_new.h"
+#include "process/elf/elffile.h"
+#include "process/elf/module_new.h"
 
 /* What must hold of any module of a live victim. */
 static void check_module(const struct victim *victim, struct module *module)

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "process/symbol_table.h"
+#include "process/elf/symbol_table.h"
 
 static void ranges_of(struct module *module, const char *name, const char *file, struct range_set *set)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "process/dynamic.h"
+#include "process/elf/dynamic.h"
 
 static struct resolved find(const struct victim *victim, struct module *from, const char *name,
 			    const char *file, const char *version)

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "process/nearest.h"
-#include "process/symbol_table.h"
+#include "process/elf/nearest.h"
+#include "process/elf/symbol_table.h"
 
 static void test_edit_distance(void **state)
 {

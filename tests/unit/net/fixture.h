@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "process/net.h"
+#include "process/net/net.h"
 #include "process/text.h"
 #include "victim.h"
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "check.h"
-#include "process/thread_internal.h"
+#include "process/thread/internal.h"
 #include "victim_run.h"
 
 /* 200 times stopped and let go, with and without detaching: nobody's wait has ended. */

@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "check.h"
-#include "process/thread.h"
+#include "process/thread/thread.h"
 #include "victim_run.h"
 
 static struct victim_run victim;

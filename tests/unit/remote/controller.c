@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "process/remote.h"
-#include "process/remote_borrow.h"
+#include "process/remote/remote.h"
+#include "process/remote/borrow.h"
 
 struct request {
 	pid_t tid;

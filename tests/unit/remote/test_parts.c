@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "process/remote_hole.h"
-#include "process/remote.h"
-#include "process/remote_stub.h"
+#include "process/remote/hole.h"
+#include "process/remote/remote.h"
+#include "process/remote/stub.h"
 
 static struct user_regs_struct registers(uint64_t rax, uint64_t orig_rax)
 {

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "process/scan_maps.h"
-#include "process/scan_words.h"
+#include "process/scan/maps.h"
+#include "process/scan/words.h"
 
 /* ---- words ---- */
 

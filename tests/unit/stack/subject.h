@@ -4,7 +4,7 @@
 #ifndef TESTS_STACK_SUBJECT_H
 #define TESTS_STACK_SUBJECT_H
 
-#include "process/stack.h"
+#include "process/stack/stack.h"
 
 struct subject {
 	pid_t pid;

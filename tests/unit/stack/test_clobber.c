@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "process/clobber_decode.h"
+#include "process/clobber/decode.h"
 
 static struct module *with, *without; /* -fipa-ra */
 

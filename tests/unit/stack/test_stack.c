@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "process/symbols.h"
+#include "process/elf/symbols.h"
 #include "subject.h"
 
 static void pass(struct usp_error *error)

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+/* Each object of the target that is not what it was: compared, placed, proven, its types compared: build_judge(). */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build/patch/build.h"
+#include "build/file.h"
+#include "build/place/proof.h"
+#include "build/types/types.h"
+#include "process/elf/dynamic.h"
+
+#define DIFFERENCES_MAX 5 /* of one object */
+
+static const char *const problem_kinds[] = {
+	[USP_DIFF_PROBLEM_DATA] = "data",	[USP_DIFF_PROBLEM_AMBIGUOUS] = "ambiguous",
+	[USP_DIFF_PROBLEM_UNKNOWN] = "unknown", [USP_DIFF_PROBLEM_SECTION] = "section",
+	[USP_DIFF_PROBLEM_START] = "start",	[USP_DIFF_PROBLEM_TLS] = "tls",
+	[USP_DIFF_PROBLEM_SYMBOL] = "symbol",
+};
+static const char *const type_kinds[] = {
+	[TYPES_LAYOUT] = "layout",     [TYPES_ENUM] = "enum",	  [TYPES_SIGNATURE] = "signature",
+	[TYPES_VARIABLE] = "variable", [TYPES_UNKNOWN] = "types",
+};
+
+static struct usp_error *open_object(const struct build_object *o, const struct capture_object *from,
+				     struct object **ret)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	size_t size;
+	struct usp_error *error = file_read(from->stored, OBJECT_FILE_MAX, &bytes, &size);
+	return error ? error : object_from_memory(o->name, bytes, size, ret);
+}
+
+/* An object that is only in one of the builds is compared with nothing: an empty one. */
+static struct usp_error *empty_object(const struct build_object *o, struct object **ret)
+{
+	struct object *object = calloc(1, sizeof(*object));
+	if (!object)
+		return &usp_error_no_memory;
+	object->path = strdup(o->name);
+	object->symbols = calloc(1, sizeof(*object->symbols));
+	object->sections = calloc(1, sizeof(*object->sections));
+	if (!object->path || !object->symbols || !object->sections) {
+		object_close(object);
+		return &usp_error_no_memory;
+	}
+	object->symbols[0].name = "";
+	object->sections[0].name = "";
+	object->n_symbols = object->n_sections = 1;
+	*ret = object;
+	return NULL;
+}
+
+static struct usp_error *compare(struct build_object *o)
+{
+	struct object *before = NULL, *after = NULL;
+	struct usp_error *error = o->before ? open_object(o, o->before, &before) : empty_object(o, &before);
+	if (!error)
+		error = o->after ? open_object(o, o->after, &after) : empty_object(o, &after);
+	if (!error)
+		return object_diff(before, after, &o->diff);
+	object_close(before);
+	object_close(after);
+	return error;
+}
+
+/* ---- the proof of the original ---- */
+
+static struct usp_error *differs(struct build *build, const struct build_object *o, const char *name,
+				 const char *difference)
+{
+	_cleanup_free_ char *cause = NULL, *text = NULL;
+	struct usp_error *error = proof_cause(o->diff->side[OBJECT_BEFORE], build->names, &cause);
+	if (error)
+		return error;
+	if (asprintf(&text, "the rebuilt original is not what the target is made of: %s%s%s", difference,
+		     cause ? "; " : "", cause ? cause : "") < 0) {
+		text = NULL;
+		return &usp_error_no_memory;
+	}
+	return build_report_finding(build, "proof", false, o->name, name, text);
+}
+
+/* *different: counted; what is beyond DIFFERENCES_MAX is not told, the first ones say it all. */
+static struct usp_error *prove_piece(struct build *build, const struct build_object *o, uint32_t i,
+				     bool *found, size_t *different)
+{
+	const struct object *before = o->diff->side[OBJECT_BEFORE];
+	_cleanup_free_ char *difference = NULL;
+	struct usp_error *error = proof_piece(before, &o->place, i, build->against.module, &difference);
+	if (error && error->code == USP_NOT_FOUND) { /* the linker left it out */
+		usp_error_destroy(error);
+		return NULL;
+	}
+	*found = true;
+	build->report->n_proven += !error && !difference;
+	if (error || !difference || (*different)++ >= DIFFERENCES_MAX)
+		return error;
+	return differs(build, o, before->pieces[i].name, difference);
+}
+
+static struct usp_error *prove(struct build *build, struct build_object *o)
+{
+	const struct object *before = o->diff->side[OBJECT_BEFORE];
+	if (!o->before)
+		return NULL;
+	struct usp_error *error = place_object(before, build->names, build->against.module, &o->place);
+	o->placed = !error;
+	bool found = false, has_code = false;
+	size_t different = 0;
+	for (uint32_t i = 0; i < before->n_pieces && !error; i++) {
+		if (!object_piece_is_code(before, &before->pieces[i]) || !before->pieces[i].name)
+			continue;
+		has_code = true;
+		error = prove_piece(build, o, i, &found, &different);
+	}
+	/* The linker may leave out what nobody uses; all of a linked object is strange. */
+	if (!error && has_code && !found)
+		error = build_report_finding(build, "proof", false, o->name, o->name,
+					     "no function of it is found in the target");
+	return error;
+}
+
+/* ---- findings ---- */
+
+static struct usp_error *tell_problems(struct build *build, const struct build_object *o)
+{
+	struct usp_error *error = NULL;
+	for (size_t i = 0; i < o->diff->n_problems && !error; i++) {
+		const struct object_problem *p = &o->diff->problems[i];
+		error = build_report_finding(build, problem_kinds[p->kind], false, o->name, p->name, p->text);
+	}
+	return error;
+}
+
+static bool is_exported(struct module *module, const char *name)
+{
+	const struct dynamic *dynamic = module_dynamic(module);
+	for (size_t i = 1; dynamic && i < dynamic->n_symbols; i++)
+		if (dynamic->symbols[i].st_shndx != SHN_UNDEF &&
+		    !strcmp(dynamic_symbol_name(dynamic, i), name))
+			return true;
+	return !dynamic;
+}
+
+static struct usp_error *tell_type(struct build *build, const struct build_object *o,
+				   const struct types_change *change)
+{
+	bool is_note = false;
+	const char *hint = "";
+	switch (change->kind) {
+	case TYPES_LAYOUT:
+		is_note = change->in_padding;
+		hint = is_note ? "; it fits into what was unused, and objects that exist hold there what "
+				 "happened to be there"
+			       : "; objects that exist have the old layout";
+		break;
+	case TYPES_SIGNATURE:
+		/* Within the module the callers have changed with it, and all switch at one time. */
+		is_note = !is_exported(build->against.module, change->name);
+		hint = is_note ? "; its callers are replaced with it: never use --consistency none"
+			       : "; other modules may call it as it was";
+		break;
+	case TYPES_VARIABLE:
+		is_note = true; /* another size, value or layout is a finding of its own */
+		break;
+	case TYPES_ENUM:
+		hint = "; what is stored has the old value";
+		break;
+	case TYPES_UNKNOWN:
+		break;
+	}
+	_cleanup_free_ char *text = NULL;
+	if (asprintf(&text, "%s%s", change->text, hint) < 0) {
+		text = NULL;
+		return &usp_error_no_memory;
+	}
+	return build_report_finding(build, type_kinds[change->kind], is_note, o->name, change->name, text);
+}
+
+/* All names of the functions that changed or are new: debug information knows one of an alias' two. */
+static size_t changed_functions(const struct build_object *o, const char **names)
+{
+	const struct object *after = o->diff->side[OBJECT_AFTER];
+	size_t n = 0;
+	for (uint32_t i = 1; i < after->n_symbols; i++) {
+		const struct object_symbol *s = &after->symbols[i];
+		if (s->type != STT_FUNC || s->section == SHN_UNDEF || s->section >= after->n_sections)
+			continue;
+		const struct object_piece *p = object_piece_at(after, s->section, s->value);
+		if (p && p->offset == s->value &&
+		    !object_verdict_is_same(&o->diff->verdicts[OBJECT_AFTER][p - after->pieces]))
+			names[n++] = s->name;
+	}
+	return n;
+}
+
+static bool is_unknown(const struct types_report *types, const char *name)
+{
+	for (size_t i = 0; i < types->n; i++)
+		if (types->v[i].kind == TYPES_UNKNOWN && !strcmp(types->v[i].name, name))
+			return true;
+	return false;
+}
+
+/* Unknown by this name, and known by another one that the function has. */
+static bool is_known_otherwise(const struct object *after, const struct types_report *types,
+			       const struct types_change *change)
+{
+	for (uint32_t i = 1; i < after->n_symbols && change->kind == TYPES_UNKNOWN; i++) {
+		const struct object_symbol *s = &after->symbols[i];
+		if (s->type != STT_FUNC || strcmp(s->name, change->name))
+			continue;
+		for (uint32_t k = 1; k < after->n_symbols; k++) {
+			const struct object_symbol *t = &after->symbols[k];
+			if (k != i && t->type == STT_FUNC && t->section == s->section &&
+			    t->value == s->value && !is_unknown(types, t->name))
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct usp_error *compare_types(struct build *build, const struct build_object *o)
+{
+	const struct object *after = o->diff->side[OBJECT_AFTER];
+	struct types_report *types = NULL;
+	if (!o->before || !o->after)
+		return NULL;
+	_cleanup_free_ const char **names = calloc(after->n_symbols + (size_t)1, sizeof(*names));
+	if (!names)
+		return &usp_error_no_memory;
+	size_t n = changed_functions(o, names);
+	if (!n)
+		return NULL;
+	struct usp_error *error = types_compare(o->before->stored, o->after->stored, names, n, &types);
+	for (size_t i = 0; !error && i < types->n; i++)
+		if (!is_known_otherwise(after, types, &types->v[i]))
+			error = tell_type(build, o, &types->v[i]);
+	types_report_destroy(types);
+	return error;
+}
+
+/* ---- what the patch itself says to usplice ---- */
+
+static bool has_records(const struct build *build)
+{
+	for (size_t i = 0; i < build->n_objects; i++) {
+		const struct object *after = build->objects[i].diff->side[OBJECT_AFTER];
+		for (uint32_t k = 1; k < after->n_sections; k++)
+			if (after->sections[k].kind == OBJECT_KIND_RECORDS)
+				return true;
+	}
+	return false;
+}
+
+/* Hooks that were meant to be there and are not would be missed when it is too late. */
+static struct usp_error *judge_hooks(struct build *build)
+{
+	build->has_records = has_records(build);
+	if (!build->asks_for_hooks || build->has_records)
+		return NULL;
+	return build_report_finding(
+		build, "hooks", false, "", "USPLICE",
+		"the patch has code for usplice, and none of it got into an object of the target");
+}
+
+/* ---- what is new, and is not ---- */
+
+/* A global name that moved here from another object, or that overrides a weak one. */
+static struct usp_error *judge_added(struct build *build, const struct build_object *o)
+{
+	const struct object *after = o->diff->side[OBJECT_AFTER];
+	struct usp_error *error = NULL;
+	for (uint32_t i = 0; i < after->n_pieces && !error; i++) {
+		const struct object_piece *p = &after->pieces[i];
+		struct symbol found;
+		if (!p->strong || !p->name || o->diff->verdicts[OBJECT_AFTER][i].verdict != USP_DIFF_ADDED)
+			continue;
+		error = symbol_find(build->names, p->name, NULL, STT_NOTYPE, &found);
+		bool is_there = !error && found.binding != STB_LOCAL;
+		if (error != &usp_error_no_memory) {
+			usp_error_destroy(error);
+			error = NULL;
+		}
+		if (is_there)
+			error = build_report_finding(build, "symbol", false, o->name, p->name,
+						     "is new in this object, and the target has one already, "
+						     "from another: which one callers "
+						     "mean has changed");
+	}
+	return error;
+}
+
+struct usp_error *build_judge(struct build *build)
+{
+	struct usp_error *error = NULL;
+	for (size_t i = 0; i < build->n_objects && !error; i++) {
+		struct build_object *o = &build->objects[i];
+		if (build->options.progress)
+			build->options.progress(build->options.context, o->name);
+		error = compare(o);
+		if (!error)
+			error = prove(build, o);
+		if (!error)
+			error = tell_problems(build, o);
+		if (!error)
+			error = judge_added(build, o);
+		if (!error)
+			error = compare_types(build, o);
+		if (error)
+			return usp_error_prefix(error, "%s", o->name);
+	}
+	return judge_hooks(build);
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/* The builds: build_run(). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "build/patch/build.h"
+#include "build/compile.h"
+#include "build/file.h"
+#include "build/patch/source.h"
+
+struct watch {
+	const struct build *build;
+	const char *what;
+};
+
+static void tell(void *context, const char *tool_and_file, size_t n)
+{
+	const struct watch *watch = context;
+	char *line;
+	if (!watch->build->options.progress ||
+	    asprintf(&line, "%s: %zu objects, %s", watch->what, n, tool_and_file) < 0)
+		return;
+	watch->build->options.progress(watch->build->options.context, line);
+	free(line);
+}
+
+#define N_HOOK_WORDS 3
+
+/* "NAME=first:second:what the environment has". NULL: out of memory. */
+static char *search_path(const char *name, const char *first, const char *second)
+{
+	const char *old = getenv(name);
+	char *ret;
+	return asprintf(&ret, "%s=%s:%s%s%s", name, first, second, old ? ":" : "", old ? old : "") < 0 ? NULL
+												       : ret;
+}
+
+/*
+ * The patched build finds <usplice/payload.h>, and USPLICE is defined: for gcc by the header that it includes before all
+ * others, for clang by an option that it takes from the environment. No word of the build is changed, and as system
+ * headers these are no dependencies of the program's files (-MMD).
+ */
+static struct usp_error *hook_environment(const struct workdir *workdir, char *environment[N_HOOK_WORDS + 1])
+{
+	static const char first[] = "#pragma GCC system_header\n" /* no warning on #include_next */
+				    "#ifndef USPLICE\n#define USPLICE 1\n#endif\n"
+				    "#include_next <stdc-predef.h>\n";
+	const char *options = getenv("CCC_OVERRIDE_OPTIONS");
+	_cleanup_free_ char *include = NULL, *directory = workdir_path(workdir, "first"),
+			    *header = workdir_path(workdir, "first/stdc-predef.h");
+	struct usp_error *error = compile_header(workdir, &include);
+	if (error || !directory || !header)
+		return error ? error : &usp_error_no_memory;
+	if (mkdir(directory, 0755) < 0)
+		return usp_error_errno(USP_FAILED, errno, "cannot make %s", directory);
+	error = file_write(header, first, strlen(first));
+	if (error)
+		return error;
+	environment[0] = search_path("C_INCLUDE_PATH", directory, include);
+	environment[1] = search_path("CPLUS_INCLUDE_PATH", directory, include);
+	if (asprintf(&environment[2], "CCC_OVERRIDE_OPTIONS=%s%s+-DUSPLICE", options ? options : "#",
+		     options ? " " : "") < 0)
+		environment[2] = NULL;
+	return environment[0] && environment[1] && environment[2] ? NULL : &usp_error_no_memory;
+}
+
+static struct usp_error *run_one(struct build *build, const struct source *source, const char *name,
+				 const char *what, char *const *environment, struct capture *ret)
+{
+	const char *parent = build->options.keep ? build->options.keep : build->workdir.path;
+	_cleanup_free_ char *output = workdir_path(&build->workdir, "%s.log", name), *store = NULL;
+	struct watch watch = {build, what};
+	if (!output || asprintf(&store, "%s/%s", parent, name) < 0) {
+		store = NULL;
+		return &usp_error_no_memory;
+	}
+	if (mkdir(store, 0700) < 0 && errno != EEXIST)
+		return usp_error_errno(USP_FAILED, errno, "cannot make %s", store);
+	build_say(build, USP_LOG_INFO, "%s", what);
+	struct capture_options options = {.command = build->options.command,
+					  .directory = source->directory,
+					  .store = store,
+					  .output = output,
+					  .environment = (const char *const *)environment,
+					  .progress = tell,
+					  .context = &watch};
+	return usp_error_prefix(capture_run(&build->workdir, &options, ret), "%s", what);
+}
+
+static bool has_object(const struct capture *capture, const char *path)
+{
+	for (size_t i = 0; i < capture->n_objects; i++)
+		if (!strcmp(capture->objects[i].path, path))
+			return true;
+	return false;
+}
+
+/* Something that the patched build made, and the one before it had no need to. */
+static bool lacks_some(const struct build *build)
+{
+	for (size_t i = 0; i < build->after.n_objects; i++)
+		if (!has_object(&build->before, build->after.objects[i].path))
+			return true;
+	return build->after.n_links > 0 && !build->before.n_links;
+}
+
+static struct usp_error *patched(struct build *build, struct source *source)
+{
+	char *environment[N_HOOK_WORDS + 1] = {NULL};
+	struct usp_error *error =
+		build->asks_for_hooks ? hook_environment(&build->workdir, environment) : NULL;
+	if (!error)
+		error = source_patch(source, build->options.patches, build->options.n_patches);
+	if (!error)
+		error = run_one(build, source, "after", "the build with the patch", environment,
+				&build->after);
+	for (size_t i = 0; i < N_HOOK_WORDS; i++)
+		free(environment[i]);
+	struct usp_error *failed = source_restore(source);
+	if (!error)
+		return failed;
+	usp_error_destroy(failed);
+	return error;
+}
+
+static struct usp_error *run_builds(struct build *build)
+{
+	struct source source;
+	struct usp_error *error = source_open(&build->workdir, build->options.source, &source);
+	if (!error)
+		error = run_one(build, &source, "before", "the build as it is", NULL, &build->before);
+	if (!error)
+		error = patched(build, &source);
+	/* The tree was up to date: now, with the patch taken off, exactly what it touches is made again. */
+	if (!error && lacks_some(build)) {
+		capture_deinit(&build->before);
+		error = run_one(build, &source, "before", "the build as it is, once more", NULL,
+				&build->before);
+	}
+	struct usp_error *failed = source_close(&source);
+	if (!error)
+		return failed;
+	usp_error_destroy(failed);
+	return error;
+}
+
+struct usp_error *build_run(struct build *build)
+{
+	bool loaded = false;
+	struct usp_error *error = build->options.keep ? build_keep_load(build, &loaded) : NULL;
+	if (loaded)
+		build_say(build, USP_LOG_INFO, "the builds are those in %s", build->options.keep);
+	if (error || loaded)
+		return error;
+	error = run_builds(build);
+	return error || !build->options.keep ? error : build_keep_save(build);
+}
