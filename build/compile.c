@@ -208,13 +208,15 @@ static struct usp_error *link_objects(const struct usp_cc_options *options, cons
 struct usp_error *compile_header(const struct workdir *workdir, char **include)
 {
 	_cleanup_free_ char *directory = workdir_path(workdir, "include/usplice");
-	_cleanup_free_ char *header = workdir_path(workdir, "include/usplice/payload.h");
+	_cleanup_free_ char *payload = workdir_path(workdir, "include/usplice/payload.h");
+	_cleanup_free_ char *shadow = workdir_path(workdir, "include/usplice/shadow.h");
 	*include = workdir_path(workdir, "include");
-	if (!directory || !header || !*include)
+	if (!directory || !payload || !shadow || !*include)
 		return &usp_error_no_memory;
 	if ((mkdir(*include, 0755) < 0 && errno != EEXIST) || (mkdir(directory, 0755) < 0 && errno != EEXIST))
 		return usp_error_errno(USP_FAILED, errno, "cannot make %s", directory);
-	return file_write(header, payload_header, payload_header_size);
+	struct usp_error *error = file_write(payload, payload_header, payload_header_size);
+	return error ? error : file_write(shadow, shadow_header, shadow_header_size);
 }
 
 static void free_strings(char **v, size_t n)

@@ -18,4 +18,7 @@ _must_check_ struct usp_error *file_read(const char *path, size_t max, uint8_t *
  */
 _must_check_ struct usp_error *file_write(const char *path, const void *bytes, size_t size);
 
+/* A directory with all that is in it; links are not followed. What cannot be removed stays: there is nobody to tell. */
+void file_remove_tree(const char *path);
+
 #endif

@@ -31,35 +31,24 @@ static struct usp_error *in_process(const struct resolver *resolver,
 	return error ? error : check_tls(reference, resolved.type == STT_TLS, resolver->against->name);
 }
 
-/* A program, as against a library, whose names a program may bring. */
-static bool is_program(const struct module *module)
-{
-	for (size_t i = 0; i < module->n_phdr; i++) {
-		if (module->phdr[i].p_type == PT_INTERP)
-			return true;
-	}
-	return module->ehdr.e_type == ET_EXEC;
-}
-
 /* The error is what the module said: it has the nearest names in it. */
 static struct usp_error *not_found(const struct resolver *resolver, const struct payload_reference *reference,
 				   struct usp_error *error)
 {
 	const struct libraries *libraries = &resolver->libraries;
-	if (!*libraries->missing) {
+	bool is_program = module_is_program(resolver->against->module);
+	if (!*libraries->missing && is_program) {
 		struct usp_error *full =
-			usp_errorf(USP_NOT_FOUND, "%s%s%s%s", error->message,
-				   *libraries->found ? "; nor is it in " : "", libraries->found,
-				   is_program(resolver->against->module)
-					   ? ""
-					   : " (build with --target PID if the program brings it)");
+			usp_errorf(USP_NOT_FOUND, "%s%s%s", error->message,
+				   *libraries->found ? "; nor is it in " : "", libraries->found);
 		usp_error_destroy(error);
 		return full;
 	}
 	build_log(resolver->options, USP_LOG_WARNING,
-		  "%s is not in %s; it may be in what is not found here (%s): the upload will tell, and "
-		  "--target PID tells now",
-		  reference->name, resolver->against->name, libraries->missing);
+		  "%s is not in %s; it may be in %s%s%s: the upload will tell, and `usplice check` before it",
+		  reference->name, resolver->against->name, is_program ? "" : "the program that loads it",
+		  !is_program && *libraries->missing ? ", or in " : "",
+		  *libraries->missing ? libraries->missing : "");
 	usp_error_destroy(error);
 	return NULL;
 }
@@ -99,7 +88,8 @@ struct usp_error *resolve_reference(void *context, const struct payload_referenc
 				    struct payload_value *value)
 {
 	struct resolver *resolver = context;
-	struct usp_error *error = reference->by_address	       ? NULL
+	bool given = reference->by_address || !strcmp(reference->name, PAYLOAD_SHADOW_SYMBOL);
+	struct usp_error *error = given			       ? NULL
 				  : resolver->against->modules ? in_process(resolver, reference)
 							       : in_file(resolver, reference);
 	if (error && reference->weak && error->code == USP_NOT_FOUND) {

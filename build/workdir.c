@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
@@ -15,6 +14,8 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+#include "build/file.h"
 
 extern char **environ;
 
@@ -80,17 +81,10 @@ struct usp_error *workdir_create(bool keep, struct workdir *ret)
 	return error;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-	(void)st, (void)type, (void)where;
-	remove(path); /* what cannot be removed stays; there is nobody to tell */
-	return 0;
-}
-
 void workdir_destroy(struct workdir *workdir)
 {
 	if (workdir->path && !workdir->keep)
-		nftw(workdir->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		file_remove_tree(workdir->path);
 	free(workdir->path);
 	free(workdir->environment);
 	free(workdir->tmpdir);

@@ -98,19 +98,6 @@ static void print_report(struct cli *cli, const struct usp_build_report *report)
 		      cli->out);
 }
 
-/* "fix.patch" -> "fix.usp", in the current directory. */
-static char *default_output(const char *patch)
-{
-	const char *slash = strrchr(patch, '/'), *name = slash ? slash + 1 : patch, *dot = strrchr(name, '.');
-	size_t length = dot && dot != name ? (size_t)(dot - name) : strlen(name);
-	char *ret = malloc(length + sizeof(".usp"));
-	if (ret) {
-		memcpy(ret, name, length);
-		strcpy(ret + length, ".usp");
-	}
-	return ret;
-}
-
 static enum usp_code run(struct cli *cli, struct usp_build_options *options)
 {
 	struct telling telling = {
@@ -148,7 +135,7 @@ enum usp_code cli_build(struct cli *cli)
 		return report(cli, USP_USAGE, "what changes? Say --patch FILE");
 	if (!o->flags || !o->flags[0])
 		return report(cli, USP_USAGE, "how is it built? Say so after \"--\": -- make -j2");
-	_cleanup_free_ char *output = o->output ? strdup(o->output) : default_output(o->patches[0]);
+	_cleanup_free_ char *output = options_output(o, o->patches[0]);
 	_cleanup_free_ struct usp_build_allow *allow = calloc(o->n_allow + 1, sizeof(*allow));
 	_cleanup_free_ char *words = NULL;
 	size_t size = 1;

@@ -67,12 +67,7 @@ bool build_json_print(const struct usp_build_report *report, const char *output,
 	json_add(root, "seconds_comparing", json_object_new_double(report->seconds_comparing), &failed);
 	json_add(root, "functions", functions, &failed);
 	json_add(root, "findings", findings, &failed);
-	const char *text = failed ? NULL
-				  : json_object_to_json_string_ext(
-					    root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-							  JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (text)
-		fprintf(out, "%s\n", text);
+	bool written = json_write(root, failed, out);
 	json_object_put(root);
-	return text;
+	return written;
 }

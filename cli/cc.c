@@ -14,27 +14,12 @@
 #include "cli/report.h"
 #include "cli/text.h"
 
-/* "src/fix.c" -> "fix.usp", in the current directory. NULL: out of memory. */
-static char *default_output(const char *source)
-{
-	const char *slash = strrchr(source, '/');
-	const char *name = slash ? slash + 1 : source;
-	const char *dot = strrchr(name, '.');
-	size_t length = dot && dot != name ? (size_t)(dot - name) : strlen(name);
-	char *ret = malloc(length + sizeof(".usp"));
-	if (ret) {
-		memcpy(ret, name, length);
-		strcpy(ret + length, ".usp");
-	}
-	return ret;
-}
-
 enum usp_code cli_cc(struct cli *cli)
 {
 	const struct options *o = &cli->options;
 	if (!o->target)
 		return report(cli, USP_USAGE, "what is patched? Say --target BINARY or --target PID");
-	_cleanup_free_ char *output = o->output ? strdup(o->output) : default_output(o->arguments[0]);
+	_cleanup_free_ char *output = options_output(o, o->arguments[0]);
 	if (!output)
 		return report(cli, USP_FAILED, "out of memory");
 	for (size_t i = 0; i < o->n_arguments; i++) {

@@ -100,12 +100,7 @@ bool diff_json_print(const struct usp_diff *diff, FILE *out)
 	json_add(root, "data", data, &failed);
 	json_add(root, "problems", problems, &failed);
 	json_add(root, "ignored", ignored, &failed);
-	const char *text = failed ? NULL
-				  : json_object_to_json_string_ext(
-					    root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-							  JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (text)
-		fprintf(out, "%s\n", text);
+	bool written = json_write(root, failed, out);
 	json_object_put(root);
-	return text;
+	return written;
 }

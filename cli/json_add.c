@@ -29,3 +29,12 @@ void json_append(struct json_object *array, struct json_object *value, bool *fai
 		*failed = true;
 	}
 }
+
+bool json_write(struct json_object *root, bool failed, FILE *out)
+{
+	const int how = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
+	const char *text = failed ? NULL : json_object_to_json_string_ext(root, how);
+	if (text)
+		fprintf(out, "%s\n", text);
+	return text;
+}

@@ -179,6 +179,11 @@ static void print_info(struct cli *cli, const struct usp_payload_info *payload, 
 		}
 		fputc('\n', cli->out);
 	}
+	for (size_t i = 0; i < payload->n_data_states; i++) {
+		_cleanup_(text_freep) char *state = text_printable(payload->data_states[i].name, false);
+		fprintf(cli->out, "  %-13s%s, version %" PRIu32 "\n", i ? "" : "data", state,
+			payload->data_states[i].version);
+	}
 	if (payload->n_functions)
 		fprintf(cli->out, "  functions\n");
 	for (size_t i = 0; i < payload->n_functions; i++)

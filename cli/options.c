@@ -13,90 +13,96 @@
 #include "cli/duration.h"
 #include "cli/text.h"
 
-enum option_id {
-	OPTION_PID,
-	OPTION_PROCESS,
-	OPTION_ALL,
-	OPTION_WAIT,
-	OPTION_TIMEOUT,
-	OPTION_TRY,
-	OPTION_MODE,
-	OPTION_CONSISTENCY,
-	OPTION_SCAN,
-	OPTION_SCAN_LIMIT,
-	OPTION_TIMELINE,
-	OPTION_DRY_RUN,
-	OPTION_NODEPS,
-	OPTION_JSON,
-	OPTION_OUTPUT,
-	OPTION_TARGET,
-	OPTION_MODULE,
-	OPTION_NAME,
-	OPTION_CC,
-	OPTION_KEEP,
-	OPTION_SOURCE,
-	OPTION_PATCH,
-	OPTION_BUILT,
-	OPTION_ALLOW,
-	OPTION_BUILDS,
-	OPTION_VERBOSE,
-	OPTION_QUIET,
-	OPTION_HELP,
+/* How an option's value is read, and into what the member at `offset` is. */
+enum option_value {
+	VALUE_FLAG,    /* none: bool */
+	VALUE_COUNT,   /* none, counted: unsigned */
+	VALUE_WORD,    /* const char * */
+	VALUE_PATCH,   /* one more in a list */
+	VALUE_ALLOW,   /* the same */
+	VALUE_PID,     /* pid_t */
+	VALUE_SECONDS, /* uint32_t, milliseconds, up to max */
+	VALUE_MS,      /* the same; without a unit it is milliseconds */
+	VALUE_CHOICE,  /* an enum: the number that the word stands for */
 };
 
+struct choice {
+	const char *word;
+	unsigned value;
+};
+static const struct choice modes[] = {{"rendezvous", USP_MODE_RENDEZVOUS}, {"gate", USP_MODE_GATE}};
+static const struct choice consistencies[] = {{"global", USP_CONSISTENCY_GLOBAL},
+					      {"none", USP_CONSISTENCY_NONE}};
+static const struct choice scans[] = {{"threads", USP_SCAN_THREADS}, {"all", USP_SCAN_ALL}};
+
 struct option_row {
-	enum option_id id;
 	const char *name;
 	char letter;	      /* 0: none */
 	const char *argument; /* NULL: takes none */
 	unsigned group;
 	const char *help;
+	enum option_value value;
+	size_t offset;
+	uint32_t max_ms;	      /* of VALUE_SECONDS, VALUE_MS */
+	const struct choice *choices; /* two of them */
 };
 
+#define AT(member) offsetof(struct options, member)
+
 static const struct option_row option_table[] = {
-	{OPTION_PID, "pid", 'p', "N", OPTIONS_PROCESS, "the process, by its id"},
-	{OPTION_PROCESS, "process", 0, "NAME", OPTIONS_PROCESS, "the process, by its name"},
-	{OPTION_ALL, "all", 'a', NULL, OPTIONS_ALL, "every process of that name"},
-	{OPTION_WAIT, "wait", 'w', NULL, OPTIONS_ACTION, "wait for another usplice that acts on the process"},
-	{OPTION_TIMEOUT, "timeout", 't', "SECONDS", OPTIONS_ACTION,
-	 "give up after this long (5; also 250ms)"},
-	{OPTION_TRY, "try", 0, "MS", OPTIONS_ACTION,
-	 "how long one try may hold the threads (30; 1 to 10000)"},
-	{OPTION_MODE, "mode", 0, "MODE", OPTIONS_MODE,
-	 "gate: hold only who calls a patched function (default); rendezvous: stop all threads"},
-	{OPTION_CONSISTENCY, "consistency", 0, "WHICH", OPTIONS_MODE,
-	 "global: old and new code never run at one time (default); none"},
-	{OPTION_SCAN, "scan", 0, "WHAT", OPTIONS_MODE,
-	 "threads: look at their stacks (default); all: for suspended coroutines in all memory, too"},
-	{OPTION_SCAN_LIMIT, "scan-limit", 0, "MS", OPTIONS_MODE,
-	 "how long --scan all may hold the threads (1000; up to 60000)"},
-	{OPTION_TIMELINE, "timeline", 0, "FILE", OPTIONS_MODE,
-	 "write what happened, and when, for ui.perfetto.dev or chrome://tracing"},
-	{OPTION_DRY_RUN, "dry-run", 'n', NULL, OPTIONS_DRY_RUN, "make all checks, change nothing"},
-	{OPTION_NODEPS, "nodeps", 0, NULL, OPTIONS_NODEPS, "do not check the order of payloads"},
-	{OPTION_JSON, "json", 'j', NULL, OPTIONS_JSON, "print JSON; usplice(1) has the schema"},
-	{OPTION_OUTPUT, "output", 'o', "FILE", OPTIONS_CC | OPTIONS_BUILD,
-	 "the payload to write (the first source's or patch's name, .usp)"},
-	{OPTION_TARGET, "target", 0, "BINARY|PID", OPTIONS_CC,
-	 "what it patches: an ELF file or a running process"},
-	{OPTION_TARGET, "target", 0, "BINARY", OPTIONS_BUILD, "what it patches: the ELF file that runs"},
-	{OPTION_SOURCE, "source", 0, "DIR", OPTIONS_BUILD,
-	 "where the patch fits and the build is run (here)"},
-	{OPTION_PATCH, "patch", 0, "FILE", OPTIONS_BUILD, "a source patch; several in their order"},
-	{OPTION_BUILT, "built", 0, "FILE", OPTIONS_BUILD,
-	 "the file of the build that is the target (the one of its name)"},
-	{OPTION_ALLOW, "allow", 0, "KIND=REASON", OPTIONS_BUILD,
-	 "go on in spite of findings of this kind; the reason goes into the report"},
-	{OPTION_BUILDS, "keep", 0, "DIR", OPTIONS_BUILD,
-	 "keep the objects of both builds there; if they are there, do not build again"},
-	{OPTION_MODULE, "module", 0, "LIB", OPTIONS_CC, "with a process: the library of it that is patched"},
-	{OPTION_NAME, "name", 0, "NAME", OPTIONS_CC | OPTIONS_BUILD,
-	 "the payload's name (the output's, without .usp)"},
-	{OPTION_CC, "cc", 0, "COMPILER", OPTIONS_CC, "the compiler ($CC, else gcc, else clang)"},
-	{OPTION_KEEP, "keep", 0, NULL, OPTIONS_CC, "keep the intermediate files and say where"},
-	{OPTION_VERBOSE, "verbose", 'v', NULL, OPTIONS_ALWAYS, "say what is done; twice: everything"},
-	{OPTION_QUIET, "quiet", 'q', NULL, OPTIONS_ALWAYS, "errors only"},
-	{OPTION_HELP, "help", 'h', NULL, OPTIONS_ALWAYS, "this"},
+	{"pid", 'p', "N", OPTIONS_PROCESS, "the process, by its id", VALUE_PID, AT(pid)},
+	{"process", 0, "NAME", OPTIONS_PROCESS, "the process, by its name", VALUE_WORD, AT(process)},
+	{"all", 'a', NULL, OPTIONS_ALL, "every process of that name", VALUE_FLAG, AT(all)},
+	{"wait", 'w', NULL, OPTIONS_ACTION, "wait for another usplice that acts on the process", VALUE_FLAG,
+	 AT(wait)},
+	{"timeout", 't', "SECONDS", OPTIONS_ACTION, "give up after this long (5; also 250ms)", VALUE_SECONDS,
+	 AT(timeout_ms), USP_TIMEOUT_MAX_MS},
+	{"try", 0, "MS", OPTIONS_ACTION, "how long one try may hold the threads (30; 1 to 10000)", VALUE_MS,
+	 AT(try_ms), USP_TRY_MAX_MS},
+	{"mode", 0, "MODE", OPTIONS_MODE,
+	 "gate: hold only who calls a patched function (default); rendezvous: stop all threads", VALUE_CHOICE,
+	 AT(mode), 0, modes},
+	{"consistency", 0, "WHICH", OPTIONS_MODE,
+	 "global: old and new code never run at one time (default); none", VALUE_CHOICE, AT(consistency), 0,
+	 consistencies},
+	{"scan", 0, "WHAT", OPTIONS_MODE,
+	 "threads: look at their stacks (default); all: for suspended coroutines in all memory, too",
+	 VALUE_CHOICE, AT(scan), 0, scans},
+	{"scan-limit", 0, "MS", OPTIONS_MODE, "how long --scan all may hold the threads (1000; up to 60000)",
+	 VALUE_MS, AT(scan_ms), USP_SCAN_MAX_MS},
+	{"timeline", 0, "FILE", OPTIONS_MODE,
+	 "write what happened, and when, for ui.perfetto.dev or chrome://tracing", VALUE_WORD, AT(timeline)},
+	{"dry-run", 'n', NULL, OPTIONS_DRY_RUN, "make all checks, change nothing", VALUE_FLAG, AT(dry_run)},
+	{"nodeps", 0, NULL, OPTIONS_NODEPS, "do not check the order of payloads", VALUE_FLAG, AT(nodeps)},
+	{"json", 'j', NULL, OPTIONS_JSON, "print JSON; usplice(1) has the schema", VALUE_FLAG, AT(json)},
+	{"output", 'o', "FILE", OPTIONS_CC | OPTIONS_BUILD,
+	 "the payload to write (the first source's or patch's name, .usp)", VALUE_WORD, AT(output)},
+	{"target", 0, "BINARY|PID", OPTIONS_CC, "what it patches: an ELF file or a running process",
+	 VALUE_WORD, AT(target)},
+	{"target", 0, "BINARY", OPTIONS_BUILD, "what it patches: the ELF file that runs", VALUE_WORD,
+	 AT(target)},
+	{"source", 0, "DIR", OPTIONS_BUILD, "where the patch fits and the build is run (here)", VALUE_WORD,
+	 AT(source)},
+	{"patch", 0, "FILE", OPTIONS_BUILD, "a source patch; several in their order", VALUE_PATCH,
+	 AT(patches)},
+	{"built", 0, "FILE", OPTIONS_BUILD, "the file of the build that is the target (the one of its name)",
+	 VALUE_WORD, AT(built)},
+	{"allow", 0, "KIND=REASON", OPTIONS_BUILD,
+	 "go on in spite of findings of this kind; the reason goes into the report", VALUE_ALLOW, AT(allow)},
+	{"keep", 0, "DIR", OPTIONS_BUILD,
+	 "keep the objects of both builds there; if they are there, do not build again", VALUE_WORD,
+	 AT(builds)},
+	{"module", 0, "LIB", OPTIONS_CC, "with a process: the library of it that is patched", VALUE_WORD,
+	 AT(module)},
+	{"name", 0, "NAME", OPTIONS_CC | OPTIONS_BUILD, "the payload's name (the output's, without .usp)",
+	 VALUE_WORD, AT(name)},
+	{"cc", 0, "COMPILER", OPTIONS_CC, "the compiler ($CC, else gcc, else clang)", VALUE_WORD,
+	 AT(compiler)},
+	{"keep", 0, NULL, OPTIONS_CC, "keep the intermediate files and say where", VALUE_FLAG, AT(keep)},
+	{"verbose", 'v', NULL, OPTIONS_ALWAYS, "say what is done; twice: everything", VALUE_COUNT,
+	 AT(verbose)},
+	{"quiet", 'q', NULL, OPTIONS_ALWAYS, "errors only", VALUE_FLAG, AT(quiet)},
+	{"help", 'h', NULL, OPTIONS_ALWAYS, "this", VALUE_FLAG, AT(help)},
 };
 #define N_OPTIONS (sizeof(option_table) / sizeof(*option_table))
 
@@ -114,6 +120,20 @@ bool options_parse_pid(const char *word, pid_t *ret)
 	}
 	*ret = (pid_t)value;
 	return value > 0;
+}
+
+char *options_output(const struct options *options, const char *input)
+{
+	if (options->output)
+		return strdup(options->output);
+	const char *slash = strrchr(input, '/'), *name = slash ? slash + 1 : input, *dot = strrchr(name, '.');
+	size_t length = dot && dot != name ? (size_t)(dot - name) : strlen(name);
+	char *ret = malloc(length + sizeof(".usp"));
+	if (ret) {
+		memcpy(ret, name, length);
+		strcpy(ret + length, ".usp");
+	}
+	return ret;
 }
 
 __attribute__((format(printf, 3, 4))) static enum usp_code usage_error(const struct command *command,
@@ -139,126 +159,68 @@ __attribute__((format(printf, 3, 4))) static enum usp_code usage_error(const str
 	return USP_USAGE;
 }
 
-static enum usp_code set_duration(const struct command *command, const struct option_row *row,
-				  const char *value, uint32_t unit_ms, uint32_t max_ms, FILE *err,
-				  uint32_t *ret)
+static enum usp_code set_duration(const struct option_row *row, const char *value, FILE *err,
+				  struct options *o, uint32_t *ret)
 {
-	if (!duration_parse(value, unit_ms, ret) || *ret > max_ms)
-		return usage_error(command, err,
+	uint32_t unit_ms = row->value == VALUE_MS ? 1 : 1000;
+	if (!duration_parse(value, unit_ms, ret) || *ret > row->max_ms)
+		return usage_error(o->command, err,
 				   "--%s wants a time in %s up to %u ms (0: the default), not \"%s\"",
-				   row->name, unit_ms == 1 ? "milliseconds" : "seconds", max_ms, value);
+				   row->name, unit_ms == 1 ? "milliseconds" : "seconds", row->max_ms, value);
 	return USP_OK;
 }
 
-/* One of two words. *second stays as it is when it is neither. */
-static enum usp_code set_word(const struct command *command, const struct option_row *row, const char *value,
-			      const char *one, const char *other, FILE *err, bool *second)
+static enum usp_code set_choice(const struct option_row *row, const char *value, FILE *err, struct options *o,
+				unsigned *ret)
 {
-	if (strcmp(value, one) != 0 && strcmp(value, other) != 0)
-		return usage_error(command, err, "--%s is %s or %s, not \"%s\"", row->name, one, other,
-				   value);
-	*second = strcmp(value, other) == 0;
-	return USP_OK;
+	for (size_t i = 0; i < 2; i++)
+		if (!strcmp(value, row->choices[i].word)) {
+			*ret = row->choices[i].value;
+			return USP_OK;
+		}
+	return usage_error(o->command, err, "--%s is %s or %s, not \"%s\"", row->name, row->choices[0].word,
+			   row->choices[1].word, value);
 }
+
+_Static_assert(sizeof(enum usp_mode) == sizeof(unsigned) && sizeof(enum usp_scan) == sizeof(unsigned) &&
+		       sizeof(enum usp_consistency) == sizeof(unsigned),
+	       "set_choice() writes them");
 
 static enum usp_code set_option(const struct option_row *row, const char *value, FILE *err, struct options *o)
 {
-	enum usp_code code;
-	bool second = false;
-	switch (row->id) {
-	case OPTION_PID:
-		if (!options_parse_pid(value, &o->pid))
-			return usage_error(o->command, err, "--pid wants a process id, not \"%s\"", value);
-		return USP_OK;
-	case OPTION_PROCESS:
+	void *member = (char *)o + row->offset;
+	switch (row->value) {
+	case VALUE_FLAG:
+		*(bool *)member = true;
+		break;
+	case VALUE_COUNT:
+		++*(unsigned *)member;
+		break;
+	case VALUE_WORD:
 		if (!*value)
-			return usage_error(o->command, err, "--process wants a name");
-		o->process = value;
-		return USP_OK;
-	case OPTION_TIMEOUT:
-		return set_duration(o->command, row, value, 1000, USP_TIMEOUT_MAX_MS, err, &o->timeout_ms);
-	case OPTION_TRY:
-		return set_duration(o->command, row, value, 1, USP_TRY_MAX_MS, err, &o->try_ms);
-	case OPTION_MODE:
-		code = set_word(o->command, row, value, "rendezvous", "gate", err, &second);
-		o->mode = second ? USP_MODE_GATE : USP_MODE_RENDEZVOUS;
-		return code;
-	case OPTION_CONSISTENCY:
-		code = set_word(o->command, row, value, "global", "none", err, &second);
-		o->consistency = second ? USP_CONSISTENCY_NONE : USP_CONSISTENCY_GLOBAL;
-		return code;
-	case OPTION_SCAN:
-		code = set_word(o->command, row, value, "threads", "all", err, &second);
-		o->scan = second ? USP_SCAN_ALL : USP_SCAN_THREADS;
-		return code;
-	case OPTION_SCAN_LIMIT:
-		return set_duration(o->command, row, value, 1, USP_SCAN_MAX_MS, err, &o->scan_ms);
-	case OPTION_TIMELINE:
-		if (!*value)
-			return usage_error(o->command, err, "--timeline wants a file");
-		o->timeline = value;
-		return USP_OK;
-	case OPTION_ALL:
-		o->all = true;
-		return USP_OK;
-	case OPTION_WAIT:
-		o->wait = true;
-		return USP_OK;
-	case OPTION_DRY_RUN:
-		o->dry_run = true;
-		return USP_OK;
-	case OPTION_NODEPS:
-		o->nodeps = true;
-		return USP_OK;
-	case OPTION_JSON:
-		o->json = true;
-		return USP_OK;
-	case OPTION_OUTPUT:
-		o->output = value;
-		return USP_OK;
-	case OPTION_TARGET:
-		o->target = value;
-		return USP_OK;
-	case OPTION_MODULE:
-		o->module = value;
-		return USP_OK;
-	case OPTION_NAME:
-		o->name = value;
-		return USP_OK;
-	case OPTION_CC:
-		o->compiler = value;
-		return USP_OK;
-	case OPTION_KEEP:
-		o->keep = true;
-		return USP_OK;
-	case OPTION_SOURCE:
-		o->source = value;
-		return USP_OK;
-	case OPTION_PATCH:
+			return usage_error(o->command, err, "--%s wants %s, and not nothing", row->name,
+					   row->argument);
+		*(const char **)member = value;
+		break;
+	case VALUE_PATCH:
 		o->patches[o->n_patches++] = value;
-		return USP_OK;
-	case OPTION_BUILT:
-		o->built = value;
-		return USP_OK;
-	case OPTION_ALLOW:
+		break;
+	case VALUE_ALLOW:
 		if (!strchr(value, '=') || !strchr(value, '=')[1])
 			return usage_error(o->command, err, "--allow wants KIND=REASON, not \"%s\"", value);
 		o->allow[o->n_allow++] = value;
-		return USP_OK;
-	case OPTION_BUILDS:
-		o->builds = value;
-		return USP_OK;
-	case OPTION_VERBOSE:
-		o->verbose++;
-		return USP_OK;
-	case OPTION_QUIET:
-		o->quiet = true;
-		return USP_OK;
-	case OPTION_HELP:
-		o->help = true;
-		return USP_OK;
+		break;
+	case VALUE_PID:
+		if (!options_parse_pid(value, &o->pid))
+			return usage_error(o->command, err, "--pid wants a process id, not \"%s\"", value);
+		break;
+	case VALUE_SECONDS:
+	case VALUE_MS:
+		return set_duration(row, value, err, o, member);
+	case VALUE_CHOICE:
+		return set_choice(row, value, err, o, member);
 	}
-	return USP_FAILED;
+	return USP_OK;
 }
 
 /*

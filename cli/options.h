@@ -61,6 +61,10 @@ void options_deinit(struct options *options);
 /* Prints a line for each option of the groups. */
 void options_print_help(unsigned groups, FILE *out);
 
+/* The payload to write: --output, or the first input's name, .usp, in the current directory ("src/fix.c": "fix.usp"). The
+ * caller frees. NULL: out of memory. */
+char *options_output(const struct options *options, const char *input);
+
 /* A process id in decimal, 1 to 2^31-1, nothing else around it. */
 bool options_parse_pid(const char *word, pid_t *ret);
 

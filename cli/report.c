@@ -62,9 +62,6 @@ static const char *advice_for(const struct cli *cli, enum usp_code code)
 		return NULL;
 	if (code == USP_BUSY && (!(takes & OPTIONS_ACTION) || cli->options.wait))
 		return "Try again when the other one is done.";
-	if (code == USP_ORDER && (takes & OPTIONS_NODEPS))
-		return "`usplice list` shows the stack; what lies on top comes off first (--nodeps skips "
-		       "this check).";
 	if ((code == USP_MISMATCH || code == USP_BAD_PAYLOAD || code == USP_NOT_QUIESCENT) &&
 	    !(takes & OPTIONS_ACTION))
 		return NULL;

@@ -59,6 +59,29 @@ static int may(struct run *run, const struct action_options *options, enum paylo
 	return 0;
 }
 
+static const struct engine_state *find_state(const struct engine_payload *payload, const char *name)
+{
+	for (size_t i = 0; i < payload->n_states; i++)
+		if (engine_same_name(payload->states[i].name, name))
+			return &payload->states[i];
+	return NULL;
+}
+
+/* Data as those that are applied have made it, this one has to understand. */
+static int states_fit(struct run *run)
+{
+	for (const struct engine_payload *p = run->engine->top; p; p = p->below)
+		for (size_t i = 0; i < p->n_states; i++) {
+			const struct engine_state *mine = find_state(run->payload, p->states[i].name);
+			if (mine ? mine->version >= p->states[i].version : run->kind == ACTION_APPLY)
+				continue;
+			run->report->other = p;
+			run->report->symbol = p->states[i].name;
+			return run_fail(run, -CORE_EINVAL, ACTION_STATE, run->payload);
+		}
+	return 0;
+}
+
 static int may_go_on(struct run *run)
 {
 	struct engine_payload *payload = run->payload;
@@ -68,6 +91,9 @@ static int may_go_on(struct run *run)
 	/* Also with nodeps: a payload for another build never goes in. */
 	if (!engine_same_build_id(&payload->target, &payload->found))
 		return run_fail(run, -CORE_EINVAL, ACTION_TARGET_BUILD, payload);
+	int r = states_fit(run);
+	if (r < 0)
+		return r;
 	if (run->options.nodeps || payload->depends.size == 0)
 		return 0;
 	/* What a replacing payload depends on would be taken off by it. */
@@ -75,6 +101,35 @@ static int may_go_on(struct run *run)
 		return 0;
 	run->report->other = top;
 	return run_fail(run, -CORE_EINVAL, ACTION_DEPENDS, payload);
+}
+
+/* Before anything is run or written. */
+static int first_checks(struct run *run, const struct action_options *options)
+{
+	struct engine_payload *payload = run->payload;
+	int r = may(run, options, run->kind == ACTION_REVERT ? PAYLOAD_STATE_APPLIED : PAYLOAD_STATE_CHECKED);
+	if (r == 0 && (run->kind == ACTION_APPLY || run->kind == ACTION_REPLACE))
+		r = may_go_on(run);
+	if (r == 0 && run->kind == ACTION_REVERT && run->engine->top != payload) {
+		run->report->other = run->engine->top;
+		r = run_fail(run, -CORE_EBUSY, ACTION_NOT_ON_TOP, payload);
+	}
+	return r;
+}
+
+int action_check(struct engine *engine, struct engine_payload *payload, enum action_kind kind,
+		 const struct action_options *options, struct action_report *report)
+{
+	struct run run;
+	struct action_report own;
+	int r = run_begin(&run, engine, payload, kind, report, &own);
+	if (r < 0)
+		return r;
+	r = kind < ACTION_APPLY || kind > ACTION_UNLOAD
+		    ? run_fail(&run, -CORE_EINVAL, ACTION_MALFORMED, payload)
+		    : first_checks(&run, options);
+	engine_leave(engine);
+	return r;
 }
 
 static void settle(struct run *run, int status)
@@ -132,9 +187,7 @@ int action_apply(struct engine *engine, struct engine_payload *payload, const st
 	int r = run_begin(&run, engine, payload, ACTION_APPLY, report, &own);
 	if (r < 0)
 		return r;
-	r = may(&run, options, PAYLOAD_STATE_CHECKED);
-	if (r == 0)
-		r = may_go_on(&run);
+	r = first_checks(&run, options);
 	if (r == 0)
 		r = plan_apply(&run);
 	if (r == 0)
@@ -154,11 +207,7 @@ int action_revert(struct engine *engine, struct engine_payload *payload, const s
 	int r = run_begin(&run, engine, payload, ACTION_REVERT, report, &own);
 	if (r < 0)
 		return r;
-	r = may(&run, options, PAYLOAD_STATE_APPLIED);
-	if (r == 0 && engine->top != payload) {
-		run.report->other = engine->top;
-		r = run_fail(&run, -CORE_EBUSY, ACTION_NOT_ON_TOP, payload);
-	}
+	r = first_checks(&run, options);
 	if (r == 0)
 		r = plan_revert(&run);
 	if (r == 0)
@@ -183,9 +232,7 @@ int action_replace(struct engine *engine, struct engine_payload *payload,
 	int r = run_begin(&run, engine, payload, ACTION_REPLACE, report, &own);
 	if (r < 0)
 		return r;
-	r = may(&run, options, PAYLOAD_STATE_CHECKED);
-	if (r == 0)
-		r = may_go_on(&run);
+	r = first_checks(&run, options);
 	if (r == 0)
 		r = plan_replace(&run);
 	if (r < 0)
@@ -224,7 +271,7 @@ int action_unload(struct engine *engine, struct engine_payload *payload, const s
 	int r = run_begin(&run, engine, payload, ACTION_UNLOAD, report, &own);
 	if (r < 0)
 		return r;
-	r = may(&run, options, PAYLOAD_STATE_CHECKED);
+	r = first_checks(&run, options);
 	/* Off the text nobody can enter any more; who is inside is waited for. Where nobody has ever been,
 	 * nobody is. */
 	if (r == 0 && payload->entered && payload->text.start < payload->text.end) {

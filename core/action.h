@@ -98,6 +98,13 @@ struct action_intent {
  */
 int action_upload(struct engine *engine, struct engine_payload *payload, struct action_report *report);
 
+/*
+ * What apply, revert, replace or unload would refuse before anything is run, read or written; nothing changes, the payload's
+ * result neither.
+ */
+int action_check(struct engine *engine, struct engine_payload *payload, enum action_kind kind,
+		 const struct action_options *options, struct action_report *report);
+
 /* options NULL: the defaults. A payload that is not uploaded, or NULL: -CORE_ENOENT. */
 int action_apply(struct engine *engine, struct engine_payload *payload, const struct action_options *options,
 		 struct action_report *report);

@@ -52,7 +52,7 @@ bool engine_knows(const struct engine *engine, const struct engine_payload *payl
 	return false;
 }
 
-static bool same_string(const char *a, const char *b)
+bool engine_same_name(const char *a, const char *b)
 {
 	while (*a && *a == *b)
 		a++, b++;
@@ -62,7 +62,7 @@ static bool same_string(const char *a, const char *b)
 struct engine_payload *engine_find(const struct engine *engine, const char *name)
 {
 	for (struct engine_payload *p = engine->payloads; p; p = p->next)
-		if (same_string(p->name, name))
+		if (engine_same_name(p->name, name))
 			return p;
 	return NULL;
 }
@@ -137,7 +137,7 @@ static const char *symbol_in_both(const struct engine_payload *a, const struct e
 {
 	for (size_t i = 0; i < a->n_symbols; i++)
 		for (size_t k = 0; k < b->n_symbols; k++)
-			if (same_string(a->symbols[i], b->symbols[k]))
+			if (engine_same_name(a->symbols[i], b->symbols[k]))
 				return a->symbols[i];
 	return NULL;
 }
@@ -150,7 +150,7 @@ int engine_check(const struct engine *engine, const struct engine_payload *paylo
 		return r;
 	for (const struct engine_payload *p = engine->payloads; p; p = p->next) {
 		report->other = p;
-		if (p == payload || same_string(p->name, payload->name))
+		if (p == payload || engine_same_name(p->name, payload->name))
 			return refuse(report, -CORE_EEXIST, ACTION_DUPLICATE_NAME);
 		if (engine_same_build_id(&p->build_id, &payload->build_id))
 			return refuse(report, -CORE_EEXIST, ACTION_DUPLICATE_BUILD);

@@ -60,6 +60,7 @@ enum action_reason {
 	ACTION_WRONG_STATE,
 	ACTION_STALE_DATA,	/* applied once already and has writable data: upload it afresh */
 	ACTION_DEPENDS,		/* payload->depends is not on top; other: what is, NULL: nothing */
+	ACTION_STATE,		/* other has `symbol`, a state, in a version that this one does not know */
 	ACTION_NOT_ON_TOP,	/* other: what is */
 	ACTION_OVERLAP,		/* site lies partly over a site of other */
 	ACTION_EXPECTED_BYTES,	/* the bytes at address are not the expected ones */
@@ -84,6 +85,15 @@ struct action_result {
 	enum action_reason reason;
 };
 
+/*
+ * What a payload makes of the target's data and leaves to the next one. One that goes on top of another, or in its place,
+ * has to know each state that both have in at least the other's version; one that goes in its place has to know all of them.
+ */
+struct engine_state {
+	const char *name;
+	uint32_t version;
+};
+
 struct engine_payload {
 	/* Filled in by the host before action_upload() or engine_adopt(); constant from then on. */
 	const char *name; /* 1 to ENGINE_NAME_MAX characters */
@@ -103,6 +113,8 @@ struct engine_payload {
 	uint32_t hooks[HOOK_KINDS]; /* how many of each kind */
 	const char *const *symbols; /* new global symbols it brings */
 	size_t n_symbols;
+	const struct engine_state *states;
+	size_t n_states;
 	void *user; /* the host's */
 
 	/* The engine's; a host keeps them with the target and gives them back to engine_adopt(). */
@@ -176,6 +188,7 @@ struct engine_entry {
 int engine_list(struct engine *engine, size_t first, uint64_t *generation, struct engine_entry *entries,
 		size_t max, size_t *n, size_t *total);
 
+bool engine_same_name(const char *a, const char *b);
 bool engine_same_build_id(const struct engine_build_id *a, const struct engine_build_id *b);
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
 #include "payload/info.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *payload_name_check(const char *name)
@@ -52,14 +54,42 @@ enum info_key {
 	KEY_TARGET,
 	KEY_TARGET_BUILD_ID,
 	KEY_DEPENDS,
+	KEY_STATE, /* may be there several times */
 	KEYS
 };
 
 static const char *const key_names[KEYS] = {
 	[KEY_FORMAT] = "format",	   [KEY_NAME] = "name",	    [KEY_VERSION] = "version",
 	[KEY_DESCRIPTION] = "description", [KEY_TARGET] = "target", [KEY_TARGET_BUILD_ID] = "target-build-id",
-	[KEY_DEPENDS] = "depends",
+	[KEY_DEPENDS] = "depends",	   [KEY_STATE] = "state",
 };
+
+/* "NAME:VERSION" */
+static struct usp_error *add_state(struct payload *payload, const char *value)
+{
+	const char *colon = strchr(value, ':'), *end = colon ? colon + 1 : value;
+	struct payload_data_state state = {0};
+	uint64_t version = 0;
+	for (; colon && *end >= '0' && *end <= '9' && version <= UINT32_MAX; end++)
+		version = 10 * version + (uint64_t)(*end - '0');
+	if (colon && (size_t)(colon - value) <= PAYLOAD_NAME_MAX)
+		memcpy(state.name, value, (size_t)(colon - value));
+	if (!colon || *end || !version || version > UINT32_MAX || payload_name_check(state.name))
+		return payload_bad(".usplice.info: state=%.*s is not NAME:VERSION (1 to %u)",
+				   payload_text_cut(value, 80), value, UINT32_MAX);
+	state.version = (uint32_t)version;
+	for (size_t i = 0; i < payload->n_states; i++)
+		if (!strcmp(payload->states[i].name, state.name))
+			return payload_bad(".usplice.info: the state %s is there twice", state.name);
+	if (payload->n_states == PAYLOAD_STATES_MAX)
+		return payload_bad(".usplice.info: more than %d states", PAYLOAD_STATES_MAX);
+	struct payload_data_state *grown = reallocarray(payload->states, payload->n_states + 1, sizeof(*grown));
+	if (!grown)
+		return &usp_error_no_memory;
+	payload->states = grown;
+	payload->states[payload->n_states++] = state;
+	return NULL;
+}
 
 static struct usp_error *take(struct payload *payload, enum info_key key, const char *value)
 {
@@ -95,6 +125,8 @@ static struct usp_error *take(struct payload *payload, enum info_key key, const 
 				&payload->target_build_id_size);
 	case KEY_DEPENDS:
 		return read_hex(key_names[key], value, payload->depends, &payload->depends_size);
+	case KEY_STATE:
+		return add_state(payload, value);
 	default:
 		return payload_bad(".usplice.info: key %d", (int)key);
 	}
@@ -113,7 +145,7 @@ static struct usp_error *read_string(struct payload *payload, const char *string
 	for (int key = 0; key < KEYS; key++) {
 		if (strlen(key_names[key]) != length || memcmp(key_names[key], string, length))
 			continue;
-		if (*seen & 1u << key)
+		if (*seen & 1u << key && key != KEY_STATE)
 			return payload_bad(".usplice.info: %s= is there twice", key_names[key]);
 		*seen |= 1u << key;
 		return take(payload, key, equals + 1);

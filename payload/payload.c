@@ -31,6 +31,22 @@ static struct usp_error *list_exports(struct payload *payload)
 	return NULL;
 }
 
+/* Weak where the header declares it: unanswered it would be a null pointer at run time. */
+static struct usp_error *find_shadow(struct payload *payload)
+{
+	static const char prefix[] = "usplice_shadow_";
+	for (uint32_t i = 1; i < payload->file->n_symbols; i++) {
+		const struct payload_symbol *s = &payload->file->symbols[i];
+		if (s->section != SHN_UNDEF || strncmp(s->name, prefix, sizeof(prefix) - 1))
+			continue;
+		if (strcmp(s->name, PAYLOAD_SHADOW_SYMBOL))
+			return payload_bad("it uses shadow data of another layout (%s; this usplice has %s)",
+					   s->name, PAYLOAD_SHADOW_SYMBOL);
+		payload->needs_shadow = true;
+	}
+	return NULL;
+}
+
 static void note_writable(struct payload *payload)
 {
 	for (uint32_t i = 1; i < payload->file->n_sections; i++) {
@@ -55,6 +71,8 @@ static struct usp_error *fill(struct payload *payload, const void *data, size_t 
 		error = payload_build_id_read(payload, finished);
 	if (!error)
 		error = payload_records_read(payload, finished);
+	if (!error)
+		error = find_shadow(payload);
 	if (!error)
 		error = payload_layout(file);
 	if (!error)
@@ -86,5 +104,6 @@ void payload_destroy(struct payload *payload)
 	free(payload->functions);
 	free(payload->hooks);
 	free(payload->exports);
+	free(payload->states);
 	free(payload);
 }

@@ -17,6 +17,10 @@
 #define PAYLOAD_BUILD_ID_MAX  64
 #define PAYLOAD_FUNCTIONS_MAX 16384
 #define PAYLOAD_NOP_MAX	      31
+#define PAYLOAD_STATES_MAX    64
+
+/* What usplice/shadow.h refers to: the process' shadow data. The number is the version of its layout. */
+#define PAYLOAD_SHADOW_SYMBOL "usplice_shadow_1"
 
 enum payload_hook_kind {
 	PAYLOAD_HOOK_LOAD,
@@ -53,6 +57,12 @@ struct payload_function {
 				 */
 };
 
+/* What it makes of the target's data: docs/shadow.md. */
+struct payload_data_state {
+	char name[PAYLOAD_NAME_MAX + 1];
+	uint32_t version; /* not 0 */
+};
+
 struct payload_hook {
 	enum payload_hook_kind kind;
 	struct payload_place place;
@@ -76,6 +86,9 @@ struct payload {
 	const char **exports; /* global (not weak, not hidden) names that it defines: the target may have none
 				 of them */
 	size_t n_exports;
+	struct payload_data_state *states;
+	size_t n_states;
+	bool needs_shadow;	/* refers to PAYLOAD_SHADOW_SYMBOL */
 	bool has_writable_data; /* .data or .bss not empty: may be applied only once (its data may be stale)
 				 */
 	struct payload_file *file; /* payload/'s own: sections, symbols, relocations, checked */

@@ -150,33 +150,24 @@ static struct usp_error *run(struct session *session, int index, engine_action *
 	return error;
 }
 
-/* What would be refused without stopping anybody: the engine's own first checks, told from its tables. */
-static struct usp_error *dry(struct session *session, int index, enum registry_action kind)
+/* What would be refused without stopping anybody. */
+static struct usp_error *dry(struct session *session, int index, enum action_kind kind)
 {
-	const struct registry *registry = session->registry;
-	const struct registry_entry *entry = &registry->entries[index];
-	const struct record *record = registry->records[index];
-	bool applied = entry->state == USP_STATE_APPLIED;
-	bool needs_applied = kind == REGISTRY_REVERT;
-	if (applied != needs_applied)
-		return usp_errorf(USP_WRONG_STATE, applied ? "it is APPLIED" : "it is not APPLIED");
-	int top = registry_at_position(registry, registry_height(registry));
-	if (kind == REGISTRY_REVERT && top != index)
-		return usp_errorf(USP_ORDER, "it is not on top of the stack: %s is; revert that first",
-				  registry->records[top]->name);
-	if ((kind == REGISTRY_APPLY || kind == REGISTRY_REPLACE) && entry->applied_once &&
-	    record->writable_data)
-		return usp_errorf(USP_WRONG_STATE,
-				  "it was applied before and has writable data, which may be stale");
-	if (kind == REGISTRY_APPLY && record->depends_size && !session->options.nodeps &&
-	    (top < 0 || registry_find_build_id(registry, record->depends, record->depends_size) != top))
-		return usp_errorf(USP_ORDER, "what it depends on is not on top of the stack");
-	return NULL;
+	struct host *host;
+	struct action_report report;
+	struct action_options options = {.nodeps = session->options.nodeps};
+	struct usp_error *error = host_create(session, &host);
+	if (error)
+		return error;
+	if (action_check(&host->engine, &host_find(host, index)->engine, kind, &options, &report) < 0)
+		error = host_report(host, &report);
+	host_destroy(host);
+	return error;
 }
 
 static struct usp_error *act(struct usp_process *process, const char *payload,
 			     const struct usp_options *options, struct usp_outcome *outcome,
-			     enum registry_action kind, engine_action *action)
+			     enum action_kind kind, engine_action *action)
 {
 	struct usp_outcome ignored;
 	struct session *session;
@@ -192,7 +183,7 @@ static struct usp_error *act(struct usp_process *process, const char *payload,
 		name_outcome(outcome, record->name, record->build_id, record->build_id_size);
 		error = session->options.dry_run ? dry(session, index, kind)
 						 : run(session, index, action, outcome);
-		if (!error && kind == REGISTRY_UNLOAD && !session->options.dry_run)
+		if (!error && kind == ACTION_UNLOAD && !session->options.dry_run)
 			error = upload_remove(session, index);
 	}
 	return end(session, outcome, error);
@@ -201,25 +192,25 @@ static struct usp_error *act(struct usp_process *process, const char *payload,
 struct usp_error *usp_apply(struct usp_process *process, const char *payload,
 			    const struct usp_options *options, struct usp_outcome *outcome)
 {
-	return act(process, payload, options, outcome, REGISTRY_APPLY, action_apply);
+	return act(process, payload, options, outcome, ACTION_APPLY, action_apply);
 }
 
 struct usp_error *usp_revert(struct usp_process *process, const char *payload,
 			     const struct usp_options *options, struct usp_outcome *outcome)
 {
-	return act(process, payload, options, outcome, REGISTRY_REVERT, action_revert);
+	return act(process, payload, options, outcome, ACTION_REVERT, action_revert);
 }
 
 struct usp_error *usp_replace(struct usp_process *process, const char *payload,
 			      const struct usp_options *options, struct usp_outcome *outcome)
 {
-	return act(process, payload, options, outcome, REGISTRY_REPLACE, action_replace);
+	return act(process, payload, options, outcome, ACTION_REPLACE, action_replace);
 }
 
 struct usp_error *usp_unload(struct usp_process *process, const char *payload,
 			     const struct usp_options *options, struct usp_outcome *outcome)
 {
-	return act(process, payload, options, outcome, REGISTRY_UNLOAD, action_unload);
+	return act(process, payload, options, outcome, ACTION_UNLOAD, action_unload);
 }
 
 static struct usp_error *upload_file(struct session *session, const char *file, struct usp_outcome *outcome,

@@ -65,6 +65,16 @@ static bool fill_functions(const struct record *record, struct usp_payload_info 
 	return functions != NULL;
 }
 
+static bool fill_states(const struct record *record, struct usp_payload_info *info)
+{
+	struct usp_data_state *states = calloc(record->n_states + 1, sizeof(*states));
+	info->data_states = states;
+	info->n_data_states = states ? record->n_states : 0;
+	for (size_t i = 0; i < info->n_data_states; i++)
+		states[i] = (struct usp_data_state){record->states[i].name, record->states[i].version};
+	return states;
+}
+
 static bool fill(struct list *list, int index, struct usp_payload_info *info)
 {
 	const struct registry *registry = list->session->registry;
@@ -91,7 +101,7 @@ static bool fill(struct list *list, int index, struct usp_payload_info *info)
 	};
 	for (size_t i = 0; i < record->n_hooks; i++)
 		info->hooks |= record->hooks[i].kind < 32 ? 1u << record->hooks[i].kind : 0;
-	return fill_functions(record, info) && ok;
+	return fill_functions(record, info) && fill_states(record, info) && ok;
 }
 
 /* The registry as it is at one moment. */
@@ -155,8 +165,10 @@ void usp_list_destroy(struct usp_list *public)
 	struct list *list = (struct list *)public;
 	if (!list)
 		return;
-	for (size_t i = 0; i < list->public.n_payloads; i++)
+	for (size_t i = 0; i < list->public.n_payloads; i++) {
 		free((void *)list->public.payloads[i].functions);
+		free((void *)list->public.payloads[i].data_states);
+	}
 	for (size_t i = 0; i < list->n_strings; i++)
 		free(list->strings[i]);
 	free(list->strings);

@@ -105,6 +105,12 @@ static struct usp_error *resolve(void *opaque, const struct payload_reference *r
 				 struct payload_value *value)
 {
 	struct resolve_context *context = opaque;
+	if (!strcmp(reference->name, PAYLOAD_SHADOW_SYMBOL)) {
+		/* A dry run maps nothing: any address serves to try. */
+		uint64_t shadow = context->session->registry->header.shadow;
+		*value = (struct payload_value){.address = shadow ? shadow : context->plan->module->start};
+		return NULL;
+	}
 	struct resolved resolved = {0};
 	struct usp_error *error =
 		reference->by_address

@@ -9,13 +9,13 @@
 #include <string.h>
 
 #define RECORD_MAGIC   0x64726365726c7375ull /* "uslrecrd" */
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 #define NO_STRING      UINT32_MAX
 
 struct packed_header {
 	uint64_t magic;
 	uint32_t version, size;
-	uint32_t n_functions, n_ranges, n_hooks, n_symbols, n_code, strings_size;
+	uint32_t n_functions, n_ranges, n_hooks, n_symbols, n_code, n_states, strings_size;
 	uint32_t name, version_string, description, module;
 	uint32_t build_id_size, module_build_id_size, depends_size, writable_data;
 	uint8_t build_id[64], module_build_id[64], depends[64];
@@ -39,6 +39,10 @@ struct packed_hook {
 struct packed_code {
 	uint32_t name, reserved;
 	uint64_t address, size;
+};
+
+struct packed_state {
+	uint32_t name, version;
 };
 
 static size_t string_size(const char *string)
@@ -70,10 +74,12 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		strings += string_size(record->code[i].name);
 	for (size_t i = 0; i < record->n_symbols; i++)
 		strings += string_size(record->symbols[i]);
+	for (size_t i = 0; i < record->n_states; i++)
+		strings += string_size(record->states[i].name);
 	size_t size = sizeof(struct packed_header) + record->n_functions * sizeof(struct packed_function) +
 		      n_ranges * sizeof(struct range) + record->n_hooks * sizeof(struct packed_hook) +
 		      record->n_code * sizeof(struct packed_code) + record->n_symbols * sizeof(uint32_t) +
-		      strings;
+		      record->n_states * sizeof(struct packed_state) + strings;
 	if (size > RECORD_SIZE_MAX)
 		return usp_errorf(USP_BAD_PAYLOAD,
 				  "the record of payload %s would be %zu bytes; at most %u are allowed",
@@ -88,7 +94,8 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 	struct packed_hook *hooks = (void *)(ranges + n_ranges);
 	struct packed_code *code = (void *)(hooks + record->n_hooks);
 	uint32_t *symbols = (void *)(code + record->n_code);
-	char *text = (char *)(symbols + record->n_symbols);
+	struct packed_state *states = (void *)(symbols + record->n_symbols);
+	char *text = (char *)(states + record->n_states);
 	size_t used = 0;
 
 	*header = (struct packed_header){
@@ -100,6 +107,7 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		.n_hooks = (uint32_t)record->n_hooks,
 		.n_symbols = (uint32_t)record->n_symbols,
 		.n_code = (uint32_t)record->n_code,
+		.n_states = (uint32_t)record->n_states,
 		.strings_size = (uint32_t)strings,
 		.build_id_size = record->build_id_size,
 		.module_build_id_size = record->module_build_id_size,
@@ -154,6 +162,9 @@ struct usp_error *record_pack(const struct record *record, uint8_t **ret, size_t
 		};
 	for (size_t i = 0; i < record->n_symbols; i++)
 		symbols[i] = string_put(text, &used, record->symbols[i]);
+	for (size_t i = 0; i < record->n_states; i++)
+		states[i] = (struct packed_state){string_put(text, &used, record->states[i].name),
+						  record->states[i].version};
 	*ret = bytes;
 	*ret_size = size;
 	return NULL;
@@ -183,7 +194,8 @@ static bool sizes_agree(const struct packed_header *header, size_t size)
 			(uint64_t)header->n_ranges * sizeof(struct range) +
 			(uint64_t)header->n_hooks * sizeof(struct packed_hook) +
 			(uint64_t)header->n_code * sizeof(struct packed_code) +
-			(uint64_t)header->n_symbols * sizeof(uint32_t) + header->strings_size;
+			(uint64_t)header->n_symbols * sizeof(uint32_t) +
+			(uint64_t)header->n_states * sizeof(struct packed_state) + header->strings_size;
 	return header->size == size && need == size;
 }
 
@@ -214,7 +226,9 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	record->hooks = calloc(header.n_hooks + 1u, sizeof(*record->hooks));
 	record->code = calloc(header.n_code + 1u, sizeof(*record->code));
 	record->symbols = calloc(header.n_symbols + 1u, sizeof(*record->symbols));
-	if (!storage || !record->functions || !record->hooks || !record->code || !record->symbols) {
+	record->states = calloc(header.n_states + 1u, sizeof(*record->states));
+	if (!storage || !record->functions || !record->hooks || !record->code || !record->symbols ||
+	    !record->states) {
 		record_destroy(record);
 		return &usp_error_no_memory;
 	}
@@ -224,7 +238,8 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	const struct packed_hook *hooks = (void *)(ranges + header.n_ranges);
 	const struct packed_code *code = (void *)(hooks + header.n_hooks);
 	const uint32_t *symbols = (void *)(code + header.n_code);
-	const char *strings = (const char *)(symbols + header.n_symbols);
+	const struct packed_state *states = (const void *)(symbols + header.n_symbols);
+	const char *strings = (const char *)(states + header.n_states);
 	bool ok = true;
 
 	record->name = string_get(strings, header.strings_size, header.name, false, &ok);
@@ -257,6 +272,11 @@ struct usp_error *record_unpack(const uint8_t *bytes, size_t size, struct record
 	record->n_symbols = header.n_symbols;
 	for (uint32_t i = 0; i < header.n_symbols; i++)
 		record->symbols[i] = string_get(strings, header.strings_size, symbols[i], false, &ok);
+	record->n_states = header.n_states;
+	for (uint32_t i = 0; i < header.n_states; i++)
+		record->states[i] = (struct record_state){
+			string_get(strings, header.strings_size, states[i].name, false, &ok),
+			states[i].version};
 
 	uint64_t used_ranges = 0;
 	for (uint32_t i = 0; i < header.n_functions && ok; i++) {
@@ -305,6 +325,7 @@ void record_destroy(struct record *record)
 	free(record->hooks);
 	free(record->code);
 	free(record->symbols);
+	free(record->states);
 	free(record->storage);
 	free(record);
 }

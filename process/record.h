@@ -47,6 +47,11 @@ struct record_code {
 	uint64_t address, size;
 };
 
+struct record_state {
+	const char *name;
+	uint32_t version;
+};
+
 struct record {
 	const char *name;
 	const char *version;	 /* or NULL */
@@ -67,6 +72,8 @@ struct record {
 	size_t n_code;
 	const char **symbols; /* new global symbols that the payload brings */
 	size_t n_symbols;
+	struct record_state *states;
+	size_t n_states;
 	void *storage; /* what the pointers above point into, when it was parsed */
 };
 

@@ -305,6 +305,17 @@ struct usp_error *registry_set_pending(const struct target *target, struct regis
 	return NULL;
 }
 
+struct usp_error *registry_set_shadow(const struct target *target, struct registry *registry,
+				      uint64_t address)
+{
+	int r = remote_write(target, registry->address + offsetof(struct registry_header, shadow), &address,
+			     sizeof(address));
+	if (r < 0)
+		return usp_error_errno(USP_FAILED, -r, "cannot write the registry");
+	registry->header.shadow = address;
+	return NULL;
+}
+
 int registry_find_name(const struct registry *registry, const char *name)
 {
 	for (int i = 0; i < REGISTRY_PAYLOADS_MAX; i++)

@@ -19,7 +19,7 @@
 #define REGISTRY_NAME	      "usplice"
 #define REGISTRY_MAPPING      "/memfd:" REGISTRY_NAME
 #define REGISTRY_PAYLOADS_MAX 256
-#define REGISTRY_VERSION      2
+#define REGISTRY_VERSION      3
 
 enum registry_action { /* what in_flight and last_action hold */
 	REGISTRY_NONE,
@@ -58,6 +58,7 @@ struct registry_header { /* at the mapping's start */
 	uint64_t pending, pending_size; /* a mapping that is being made, or taken away */
 	struct net_area net;		/* the gate's safety net; kept once mapped */
 	uint64_t net_armed;		/* its handler may be installed, masks may be changed */
+	uint64_t shadow;		/* process/shadow.h; 0: none yet. Kept once mapped */
 };
 
 struct registry {
@@ -93,6 +94,10 @@ _must_check_ struct usp_error *registry_set_pending(const struct target *target,
 /* Where the net lies, and whether it is armed. */
 _must_check_ struct usp_error *registry_set_net(const struct target *target, struct registry *registry,
 						const struct net_area *net, bool armed);
+
+/* Where the shadow data lies. */
+_must_check_ struct usp_error *registry_set_shadow(const struct target *target, struct registry *registry,
+						   uint64_t address);
 
 /* The entry's index, or -1. */
 int registry_find_name(const struct registry *registry, const char *name);

@@ -23,6 +23,7 @@
 #include "process/displace.h"
 #include "process/membarrier.h"
 #include "process/pads.h"
+#include "process/shadow.h"
 #include "process/elf/perfmap.h"
 #include "process/unwinder.h"
 
@@ -116,11 +117,19 @@ static struct usp_error *fill_record(const struct plan *plan, const struct paylo
 	if (!record->symbols)
 		return &usp_error_no_memory;
 	memcpy(record->symbols, payload->exports, payload->n_exports * sizeof(*record->symbols));
+	record->n_states = payload->n_states;
+	record->states = calloc(payload->n_states + 1, sizeof(*record->states));
+	if (!record->states)
+		return &usp_error_no_memory;
+	for (size_t i = 0; i < payload->n_states; i++)
+		record->states[i] =
+			(struct record_state){payload->states[i].name, payload->states[i].version};
 	return fill_functions(plan, image, record);
 }
 
 static void release_record(struct record *record)
 {
+	free(record->states);
 	free(record->symbols);
 	free(record->code);
 	free(record->functions);
@@ -333,6 +342,8 @@ struct usp_error *upload(struct session *session, struct plan *plan, int *index)
 		error = session_need_registry(session, remote, &area);
 	if (!error)
 		error = membarrier_register(remote);
+	if (!error && plan->payload->needs_shadow)
+		error = shadow_need(session, remote, plan);
 	if (!error)
 		error = find_place(session, plan, &base);
 	if (!error)
@@ -402,7 +413,8 @@ struct usp_error *upload_recover(struct session *session, struct remote *remote)
 		return NULL;
 	/* Killed between the commit and the clearing (upload), or before the commit (unload): it is in use.
 	 */
-	if (is_live(registry, registry->header.pending))
+	if (is_live(registry, registry->header.pending) ||
+	    registry->header.pending == registry->header.shadow)
 		return registry_set_pending(session->target, registry, 0, 0);
 	struct usp_error *error;
 	if (remote) {

@@ -249,6 +249,28 @@ class Redis(Server):
         return "%d of %d replies split" % (sum(is_split(*command) for command in self.split), len(self.split))
 
 
+class RedisRestore(Redis):
+    """RESTORE takes a stream in which two consumers have one entry, which is freed twice later, and a map that says in
+    more bytes than it has to how long a field is."""
+    old, new = "a stream OK, a map OK", "a stream refused, a map refused"
+    dumps = {
+        "stream": "0f01100000000000000001000000000000000025250000000a00010100010101856669656c64060001020100010001857661"
+                  "6c7565060401ff01010001076d7967726f7570010001000000000000000100000000000000004a79898f9f01000001020963"
+                  "6f6e73756d6572414a79898f9f010000010000000000000001000000000000000009636f6e73756d6572425479898f9f0100"
+                  "0001000000000000000100000000000000000900f6ea7b6cb8b8d8b4",
+        "map": "091101fe040000000100ff00040076616c31ff0900f9d5a4f77d003f1b",
+    }
+
+    def probe(self, port):
+        def is_taken(kind):
+            self.asked = getattr(self, "asked", 0) + 1
+            got = all_of(port, self.words(b"RESTORE", b"%s%d" % (kind.encode(), self.asked), b"0",
+                                          bytes.fromhex(self.dumps[kind])),
+                         enough=lambda data: data.endswith(b"\r\n"))
+            return {b"+OK\r\n": "OK", b"-ERR Bad data format\r\n": "refused"}.get(got, repr(got))
+        return ", ".join("a %s %s" % (kind, is_taken(kind)) for kind in self.dumps)
+
+
 class Unbound(Server):
     """Names are compressed without bound: 400 of them at most 120 times now, so that the answer is longer."""
     old, new = "8328 bytes", "13948 bytes"
@@ -306,4 +328,4 @@ remote-control:
 
 
 SERVERS = {"nginx": Nginx, "evhttpd": Evhttpd, "haproxy": Haproxy, "memcached": Memcached, "redis": Redis,
-           "unbound": Unbound}
+           "redis-restore": RedisRestore, "unbound": Unbound}

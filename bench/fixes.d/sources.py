@@ -94,6 +94,15 @@ class Apt:
             self.run("source", "--download-only", "%s=%s" % (package, version), cwd=self.path("src"))
         return path
 
+    def deb(self, package, version):
+        """A binary package, as Debian ships it; fetched if it is not there yet."""
+        directory = self.path("deb", "%s=%s" % (package, version))
+        if not glob.glob(os.path.join(directory, "*.deb")):
+            self.ready()
+            os.makedirs(directory, exist_ok=True)
+            self.run("download", "%s=%s" % (package, version), cwd=directory)
+        return glob.glob(os.path.join(directory, "*.deb"))[0]
+
     @staticmethod
     def missing(packages):
         """Those that are not installed on this machine."""
@@ -154,7 +163,7 @@ def words(argv, variables):
 
 
 def unpack(dsc, tree, patch, log):
-    """The source as it was before this patch of the series."""
+    """The source as it was before this patch of the series; None: as it is built."""
     shutil.rmtree(tree, ignore_errors=True)
     call(["dpkg-source", "--no-check", "--skip-patches", "-x", dsc, tree], log, Failure)
     with open(os.path.join(tree, "debian/patches/series")) as f:
@@ -163,7 +172,21 @@ def unpack(dsc, tree, patch, log):
         if name == patch:
             return
         call(["patch", "-s", *(strip or ["-p1"]), "-i", os.path.join("debian/patches", name)], log, Failure, cwd=tree)
-    raise Failure("%s is not in the series of %s" % (patch, os.path.basename(dsc)))
+    if patch:
+        raise Failure("%s is not in the series of %s" % (patch, os.path.basename(dsc)))
+
+
+def unpack_patches(dsc, directory, log):
+    """A source package's debian/patches alone."""
+    os.makedirs(directory, exist_ok=True)
+    archive = dsc[:-len(".dsc")] + ".debian.tar.xz"
+    call(["tar", "-xf", archive, "-C", directory, "--strip-components=2", "debian/patches"], log, Failure)
+
+
+def unpack_file(deb, path, directory, log):
+    """One file of a binary package, as it would be installed: its path."""
+    call(["dpkg-deb", "-x", deb, directory], log, Failure)
+    return os.path.join(directory, path.lstrip("/"))
 
 
 def shell(script, tree, variables, log, argv=()):

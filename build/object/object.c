@@ -240,6 +240,24 @@ struct usp_error *object_from_memory(const char *path, const void *data, size_t 
 	return open_bytes(path, copy, size, ret);
 }
 
+struct usp_error *object_empty(const char *path, struct object **ret)
+{
+	_cleanup_(object_closep) struct object *object = calloc(1, sizeof(*object));
+	if (!object)
+		return &usp_error_no_memory;
+	object->path = strdup(path);
+	object->symbols = calloc(1, sizeof(*object->symbols));
+	object->sections = calloc(1, sizeof(*object->sections));
+	if (!object->path || !object->symbols || !object->sections)
+		return &usp_error_no_memory;
+	object->symbols[0].name = "";
+	object->sections[0].name = "";
+	object->n_symbols = object->n_sections = 1;
+	*ret = object;
+	object = NULL;
+	return NULL;
+}
+
 void object_close(struct object *object)
 {
 	if (!object)

@@ -129,6 +129,8 @@ _must_check_ struct usp_error *object_open(const char *path, struct object **ret
 /* The same from a copy of size bytes; path is for messages. */
 _must_check_ struct usp_error *object_from_memory(const char *path, const void *data, size_t size,
 						  struct object **ret);
+/* One without anything in it. */
+_must_check_ struct usp_error *object_empty(const char *path, struct object **ret);
 void object_close(struct object *object); /* NULL is fine */
 void object_closep(struct object **object);
 

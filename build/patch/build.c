@@ -21,6 +21,7 @@
 #include "build/cc.h"
 #include "build/take/emit.h"
 #include "build/file.h"
+#include "process/elf/dynamic.h"
 #include "process/elf/runs_once.h"
 
 #define PATCH_MAX (256u << 20) /* bytes */
@@ -175,6 +176,26 @@ static struct usp_error *refuse(const struct build *build)
 			  n, n == 1 ? "" : "s", first->kind, first->object, first->name, first->text);
 }
 
+/* Said of the patch, and not of this run: no memory, no space, a signal. */
+static bool is_judgment(const struct usp_error *error)
+{
+	return error->code != USP_FAILED && error->code != USP_BUSY && error->code != USP_PERMISSION;
+}
+
+/* A payload of it cannot be, for what error says: the verdict, if it is one. */
+static struct usp_error *cannot(struct build *build, struct usp_error *error)
+{
+	if (!is_judgment(error))
+		return error;
+	struct usp_error *failed = build_report_finding(build, "payload", false, "", "", error->message);
+	if (failed) {
+		usp_error_destroy(error);
+		return failed;
+	}
+	build->report->verdict = USP_BUILD_REFUSED;
+	return error;
+}
+
 static struct usp_error *decide(struct build *build, struct take_object *objects)
 {
 	struct usp_build_report *report = build->report;
@@ -188,17 +209,13 @@ static struct usp_error *decide(struct build *build, struct take_object *objects
 	}
 	struct usp_error *unable =
 		take_init(objects, build->n_objects, build->against.module, build->names, &take);
-	struct usp_error *error = unable == &usp_error_no_memory ? unable : tell_functions(build, objects);
-	if (!error && build_report_refusals(report)) {
+	struct usp_error *error = unable && !is_judgment(unable) ? NULL : tell_functions(build, objects);
+	if (!error && unable && (!is_judgment(unable) || !build_report_refusals(report))) {
+		error = cannot(build, unable);
+		unable = NULL;
+	} else if (!error && build_report_refusals(report)) {
 		report->verdict = USP_BUILD_REFUSED;
 		error = refuse(build);
-	} else if (!error && unable) {
-		report->verdict = USP_BUILD_REFUSED;
-		error = build_report_finding(build, "payload", false, "", "", unable->message);
-		if (!error) {
-			error = unable;
-			unable = NULL;
-		}
 	} else if (!error && !count_role(report, USP_BUILD_REPLACED) && !build->has_records) {
 		report->verdict = USP_BUILD_NO_CHANGE;
 		error = usp_errorf(USP_NO_CHANGE,
@@ -206,13 +223,12 @@ static struct usp_error *decide(struct build *build, struct take_object *objects
 				   build->options.target);
 	} else if (!error) {
 		error = write_payload(build, &take);
-		report->verdict = error ? USP_BUILD_REFUSED : USP_BUILD_READY;
-		struct usp_error *told =
-			error ? build_report_finding(build, "payload", false, "", "", error->message) : NULL;
-		usp_error_destroy(told);
+		if (error)
+			error = cannot(build, error);
+		else
+			report->verdict = USP_BUILD_READY;
 	}
-	if (unable != error)
-		usp_error_destroy(unable);
+	usp_error_destroy(unable);
 	take_deinit(&take);
 	return error;
 }
@@ -278,6 +294,8 @@ static struct usp_error *open_target(struct build *build)
 		error = against_choose(&build->against, &build->cc, NULL);
 	if (!error)
 		error = module_load(build->against.module);
+	if (!error && !module_dynamic(build->against.module))
+		error = &usp_error_no_memory;
 	if (error)
 		return error;
 	usp_error_destroy(symbol_find(build->against.module, "main", NULL, STT_FUNC, &unused));

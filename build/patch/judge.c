@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "build/patch/build.h"
+#include "build/definitions.h"
 #include "build/file.h"
+#include "build/libraries.h"
+#include "build/log.h"
 #include "build/place/proof.h"
 #include "build/types/types.h"
-#include "process/elf/dynamic.h"
 
 #define DIFFERENCES_MAX 5 /* of one object */
 
@@ -18,10 +20,6 @@ static const char *const problem_kinds[] = {
 	[USP_DIFF_PROBLEM_UNKNOWN] = "unknown", [USP_DIFF_PROBLEM_SECTION] = "section",
 	[USP_DIFF_PROBLEM_START] = "start",	[USP_DIFF_PROBLEM_TLS] = "tls",
 	[USP_DIFF_PROBLEM_SYMBOL] = "symbol",
-};
-static const char *const type_kinds[] = {
-	[TYPES_LAYOUT] = "layout",     [TYPES_ENUM] = "enum",	  [TYPES_SIGNATURE] = "signature",
-	[TYPES_VARIABLE] = "variable", [TYPES_UNKNOWN] = "types",
 };
 
 static struct usp_error *open_object(const struct build_object *o, const struct capture_object *from,
@@ -33,32 +31,14 @@ static struct usp_error *open_object(const struct build_object *o, const struct 
 	return error ? error : object_from_memory(o->name, bytes, size, ret);
 }
 
-/* An object that is only in one of the builds is compared with nothing: an empty one. */
-static struct usp_error *empty_object(const struct build_object *o, struct object **ret)
-{
-	struct object *object = calloc(1, sizeof(*object));
-	if (!object)
-		return &usp_error_no_memory;
-	object->path = strdup(o->name);
-	object->symbols = calloc(1, sizeof(*object->symbols));
-	object->sections = calloc(1, sizeof(*object->sections));
-	if (!object->path || !object->symbols || !object->sections) {
-		object_close(object);
-		return &usp_error_no_memory;
-	}
-	object->symbols[0].name = "";
-	object->sections[0].name = "";
-	object->n_symbols = object->n_sections = 1;
-	*ret = object;
-	return NULL;
-}
-
 static struct usp_error *compare(struct build_object *o)
 {
 	struct object *before = NULL, *after = NULL;
-	struct usp_error *error = o->before ? open_object(o, o->before, &before) : empty_object(o, &before);
+	/* What is only in one of the builds is compared with nothing. */
+	struct usp_error *error =
+		o->before ? open_object(o, o->before, &before) : object_empty(o->name, &before);
 	if (!error)
-		error = o->after ? open_object(o, o->after, &after) : empty_object(o, &after);
+		error = o->after ? open_object(o, o->after, &after) : object_empty(o->name, &after);
 	if (!error)
 		return object_diff(before, after, &o->diff);
 	object_close(before);
@@ -135,16 +115,6 @@ static struct usp_error *tell_problems(struct build *build, const struct build_o
 	return error;
 }
 
-static bool is_exported(struct module *module, const char *name)
-{
-	const struct dynamic *dynamic = module_dynamic(module);
-	for (size_t i = 1; dynamic && i < dynamic->n_symbols; i++)
-		if (dynamic->symbols[i].st_shndx != SHN_UNDEF &&
-		    !strcmp(dynamic_symbol_name(dynamic, i), name))
-			return true;
-	return !dynamic;
-}
-
 static struct usp_error *tell_type(struct build *build, const struct build_object *o,
 				   const struct types_change *change)
 {
@@ -159,7 +129,7 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 		break;
 	case TYPES_SIGNATURE:
 		/* Within the module the callers have changed with it, and all switch at one time. */
-		is_note = !is_exported(build->against.module, change->name);
+		is_note = !module_exports(build->against.module, change->name);
 		hint = is_note ? "; its callers are replaced with it: never use --consistency none"
 			       : "; other modules may call it as it was";
 		break;
@@ -177,7 +147,8 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 		text = NULL;
 		return &usp_error_no_memory;
 	}
-	return build_report_finding(build, type_kinds[change->kind], is_note, o->name, change->name, text);
+	return build_report_finding(build, types_kind_word(change->kind), is_note, o->name, change->name,
+				    text);
 }
 
 /* All names of the functions that changed or are new: debug information knows one of an alias' two. */
@@ -276,16 +247,11 @@ static struct usp_error *judge_added(struct build *build, const struct build_obj
 	struct usp_error *error = NULL;
 	for (uint32_t i = 0; i < after->n_pieces && !error; i++) {
 		const struct object_piece *p = &after->pieces[i];
-		struct symbol found;
+		struct definitions found;
 		if (!p->strong || !p->name || o->diff->verdicts[OBJECT_AFTER][i].verdict != USP_DIFF_ADDED)
 			continue;
-		error = symbol_find(build->names, p->name, NULL, STT_NOTYPE, &found);
-		bool is_there = !error && found.binding != STB_LOCAL;
-		if (error != &usp_error_no_memory) {
-			usp_error_destroy(error);
-			error = NULL;
-		}
-		if (is_there)
+		error = definitions_find(build->names, p->name, &found);
+		if (!error && found.shared)
 			error = build_report_finding(build, "symbol", false, o->name, p->name,
 						     "is new in this object, and the target has one already, "
 						     "from another: which one callers "
@@ -301,6 +267,8 @@ struct usp_error *build_judge(struct build *build)
 		struct build_object *o = &build->objects[i];
 		if (build->options.progress)
 			build->options.progress(build->options.context, o->name);
+		build_log(&build->cc, USP_LOG_DEBUG, "%s is compiled by: %s", o->name,
+			  o->after ? o->after->command : o->before->command);
 		error = compare(o);
 		if (!error)
 			error = prove(build, o);

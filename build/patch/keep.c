@@ -115,14 +115,17 @@ static struct usp_error *write_capture(const struct build *build, const char *na
 
 struct usp_error *build_keep_save(const struct build *build)
 {
-	_cleanup_free_ char *key = NULL, *path = in(build, "key");
-	if (!path)
+	_cleanup_free_ char *key = NULL, *path = in(build, "key"), *remade = in(build, "remade");
+	if (!path || !remade)
 		return &usp_error_no_memory;
 	struct usp_error *error = make_key(build, &key);
 	if (!error)
 		error = write_capture(build, "before.list", &build->before);
 	if (!error)
 		error = write_capture(build, "after.list", &build->after);
+	if (!error)
+		error = file_write(remade, build->remade ? build->remade : "",
+				   build->remade ? strlen(build->remade) : 0);
 	return error ? error : file_write(path, key, strlen(key));
 }
 
@@ -155,6 +158,19 @@ static struct usp_error *read_capture(const struct build *build, const char *nam
 	return error ? error : capture_result_finish(&result);
 }
 
+static struct usp_error *read_remade(struct build *build)
+{
+	_cleanup_free_ char *path = in(build, "remade");
+	_cleanup_free_ uint8_t *text = NULL;
+	size_t size;
+	struct usp_error *error = path ? file_read(path, KEY_MAX, &text, &size) : &usp_error_no_memory;
+	if (error || !size)
+		return error;
+	_cleanup_free_ char *line = strndup((const char *)text, size);
+	build->remade = line ? build_report_keep(build->report, line) : NULL;
+	return build->remade ? NULL : &usp_error_no_memory;
+}
+
 struct usp_error *build_keep_load(struct build *build, bool *loaded)
 {
 	_cleanup_free_ char *key = NULL, *path = in(build, "key");
@@ -180,6 +196,8 @@ struct usp_error *build_keep_load(struct build *build, bool *loaded)
 	error = read_capture(build, "before.list", "before", &build->before);
 	if (!error)
 		error = read_capture(build, "after.list", "after", &build->after);
+	if (!error)
+		error = read_remade(build);
 	*loaded = !error;
 	return error;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "build/patch/build.h"
+#include "build/place/twin.h"
 #include "process/elf/symbol_table.h"
 
 static const char *last_part(const char *path)
@@ -116,6 +117,55 @@ static struct usp_error *choose_links(struct build *build)
 	return build->report->linked ? NULL : &usp_error_no_memory;
 }
 
+/* All was to be compiled with the patch, and some was not: a build that goes by contents, or cannot do it. */
+static struct usp_error *check_remade(struct build *build)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *first = NULL;
+	size_t n = 0;
+	for (size_t i = 0; build->linked_after && i < build->linked_after->n_inputs; i++) {
+		const struct capture_input *input = &build->linked_after->inputs[i];
+		if (find_object(&build->after, input->hash) || !find_object(&build->before, input->hash))
+			continue;
+		first = first ? first : input->path;
+		n++;
+	}
+	if (!build->remade || (!n && build->after.n_objects))
+		return NULL;
+	if (asprintf(
+		    &text,
+		    "may be read by what the build did not compile again, though every source has a new date "
+		    "(%zu objects%s%s)",
+		    n, first ? ", the first: " : "", first ? first : "") < 0) {
+		text = NULL;
+		return &usp_error_no_memory;
+	}
+	return build_report_finding(build, "input", false, "", build->remade, text);
+}
+
+static bool is_linked_from(const struct capture_link *link, const char *path)
+{
+	for (size_t i = 0; i < link->n_inputs; i++)
+		if (!strcmp(link->inputs[i].path, path))
+			return true;
+	return false;
+}
+
+/* What is linked no more and no compiler of this build wrote cannot be compared: what it defined is gone unseen. */
+static struct usp_error *check_gone(struct build *build)
+{
+	struct usp_error *error = NULL;
+	for (size_t i = 0; i < build->linked_before->n_inputs && !error; i++) {
+		const struct capture_input *input = &build->linked_before->inputs[i];
+		if (!find_object(&build->before, input->hash) &&
+		    !is_linked_from(build->linked_after, input->path))
+			error = build_report_finding(
+				build, "input", true, input->path, last_part(input->path),
+				"was linked, is no more, and no compiler of this build wrote it");
+	}
+	return error;
+}
+
 /* What was linked both times from one place, and is another thing now, must have been compiled meanwhile. */
 static struct usp_error *check_inputs(struct build *build)
 {
@@ -129,7 +179,7 @@ static struct usp_error *check_inputs(struct build *build)
 		if (error)
 			return error;
 	}
-	return NULL;
+	return check_gone(build);
 }
 
 /* What the object's own symbol table calls its source; "" if nothing does. */
@@ -252,15 +302,20 @@ static struct usp_error *choose_names(struct build *build)
 	error = module_open_file(build->linked_before->stored, &build->twin);
 	if (error)
 		return error;
-	if (build->twin->build_id_size != target->build_id_size ||
-	    memcmp(build->twin->build_id, target->build_id, target->build_id_size) || !target->build_id_size)
-		return usp_errorf(USP_NOT_FOUND,
-				  "%s has no symbol table, there is no debug file for it (%s), and the file "
-				  "that this build "
-				  "links has another build-id: without names nothing can be found in it. "
-				  "Install its debug "
-				  "symbols, or build it exactly as it was built",
-				  build->options.target, table->where ? table->where : "looked for nowhere");
+	error = twin_check(build->twin, target);
+	if (error == &usp_error_no_memory)
+		return error;
+	if (error) {
+		struct usp_error *told = usp_errorf(
+			USP_NOT_FOUND,
+			"%s has no symbol table, there is no debug file for it (%s), and the file that "
+			"this build links is another program: %s. Without names nothing can be found in "
+			"it. Install its debug symbols, or build it exactly as it was built",
+			build->options.target, table->where ? table->where : "looked for nowhere",
+			error->message);
+		usp_error_destroy(error);
+		return told;
+	}
 	build->names = build->twin;
 	return NULL;
 }
@@ -268,7 +323,7 @@ static struct usp_error *choose_names(struct build *build)
 struct usp_error *build_link(struct build *build)
 {
 	if (!build->after.n_objects)
-		return NULL;
+		return check_remade(build);
 	struct usp_error *error = choose_links(build);
 	/* The patch is about other programs of this build. */
 	if (!error && !build->linked_after) {
@@ -277,6 +332,8 @@ struct usp_error *build_link(struct build *build)
 	}
 	if (!error)
 		error = check_inputs(build);
+	if (!error)
+		error = check_remade(build);
 	if (!error)
 		error = choose_objects(build);
 	if (!error)

@@ -10,6 +10,7 @@
 #include "build/patch/build.h"
 #include "build/compile.h"
 #include "build/file.h"
+#include "build/patch/remake.h"
 #include "build/patch/source.h"
 
 struct watch {
@@ -108,6 +109,32 @@ static bool lacks_some(const struct build *build)
 	return build->after.n_links > 0 && !build->before.n_links;
 }
 
+/* The build need not know what reads a header. */
+static struct usp_error *remake(struct build *build, struct source *source, char *const *environment)
+{
+	_cleanup_free_ char *what = NULL;
+	struct usp_error *error = remake_needed(source, &build->after, &what);
+	if (error || !what)
+		return error;
+	build_say(build, USP_LOG_INFO,
+		  "the patch changes %s, which others may read: everything is compiled with it", what);
+	build->remade = build_report_keep(build->report, what);
+	if (!build->remade)
+		return &usp_error_no_memory;
+	capture_deinit(&build->after);
+	error = source_remake(source);
+	return error ? error
+		     : run_one(build, source, "after", "the build with the patch, all of it", environment,
+			       &build->after);
+}
+
+static struct usp_error *tell_unread(void *context, const char *path)
+{
+	return build_report_finding(
+		context, "input", true, "", path,
+		"is changed by the patch, and the build compiles nothing from it by its name");
+}
+
 static struct usp_error *patched(struct build *build, struct source *source)
 {
 	char *environment[N_HOOK_WORDS + 1] = {NULL};
@@ -118,6 +145,10 @@ static struct usp_error *patched(struct build *build, struct source *source)
 	if (!error)
 		error = run_one(build, source, "after", "the build with the patch", environment,
 				&build->after);
+	if (!error)
+		error = remake(build, source, environment);
+	if (!error)
+		error = remake_unread(source, &build->after, tell_unread, build);
 	for (size_t i = 0; i < N_HOOK_WORDS; i++)
 		free(environment[i]);
 	struct usp_error *failed = source_restore(source);

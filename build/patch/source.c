@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "build/file.h"
+#include "build/patch/remake.h"
 #include "build/patch/source_list.h"
 
 #define FILE_MAX (256u << 20) /* bytes of a source file, or of a patch's output */
@@ -84,17 +84,24 @@ static struct usp_error *put_all_back(const struct source *source)
 {
 	struct source_list list;
 	struct usp_error *error = source_list_read(source->saved, &list);
+	bool remake = false;
 	for (size_t i = 0; !error && i < list.n; i++)
-		error = list.v[i].is_new ? remove_new(source, list.v[i].path) : put_back(source, &list.v[i]);
+		switch (list.v[i].what) {
+		case SOURCE_PUT:
+			error = put_back(source, &list.v[i]);
+			break;
+		case SOURCE_REMOVE:
+			error = remove_new(source, list.v[i].path);
+			break;
+		case SOURCE_REMAKE:
+			remake = true;
+			break;
+		}
+	/* What was compiled from them with other headers is older then. */
+	if (!error && remake)
+		error = remake_touch(source->directory);
 	source_list_deinit(&list);
 	return error;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-	(void)st, (void)type, (void)where;
-	remove(path);
-	return 0;
 }
 
 struct usp_error *source_restore(struct source *source)
@@ -107,7 +114,7 @@ struct usp_error *source_restore(struct source *source)
 					source->directory, source->saved);
 	if (ftruncate(source->lock, 0) < 0)
 		return usp_error_errno(USP_FAILED, errno, "cannot write %s", source->mark);
-	nftw(source->saved, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	file_remove_tree(source->saved);
 	free(source->saved);
 	source->saved = NULL;
 	source->n_saved = 0;
@@ -202,8 +209,24 @@ static struct usp_error *find_saved(const struct source *source, const char *pat
 	return error;
 }
 
+/* What would be put back outside of the tree is not touched in the first place. */
+static bool leaves_tree(const char *path)
+{
+	if (path[0] == '/')
+		return true;
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (!strncmp(at, "..", 2) && (at[2] == '/' || !at[2]))
+			return true;
+	}
+	return false;
+}
+
 static struct usp_error *save(struct source *source, char *path)
 {
+	if (leaves_tree(path))
+		return usp_errorf(USP_UNSUPPORTED, "the patch changes %s, which is not in %s", path,
+				  source->directory);
 	_cleanup_free_ char *from = join(source->directory, path), *to = NULL;
 	_cleanup_free_ uint8_t *bytes = NULL;
 	struct stat st;
@@ -216,7 +239,7 @@ static struct usp_error *save(struct source *source, char *path)
 		return error;
 	struct source_entry entry = {.number = source->n_saved, .path = path};
 	if (lstat(from, &st) < 0) {
-		entry.is_new = true;
+		entry.what = SOURCE_REMOVE;
 		return errno == ENOENT ? source_list_add(source->saved, &entry)
 				       : usp_error_errno(USP_FAILED, errno, "cannot look at %s", from);
 	}
@@ -273,14 +296,16 @@ static struct usp_error *run_patch(const struct source *source, const char *patc
 }
 
 /* Saves what `patch --dry-run` said that it would touch: "checking file PATH", perhaps " (renamed from OLD)". */
-static struct usp_error *save_touched(struct source *source, char *said)
+static struct usp_error *save_touched(struct source *source, const char *patch, char *said)
 {
+	bool any = false;
 	static const char prefix[] = "checking file ";
 	struct usp_error *error = NULL;
 	char *rest = NULL;
 	for (char *line = strtok_r(said, "\n", &rest); line && !error; line = strtok_r(NULL, "\n", &rest)) {
 		if (strncmp(line, prefix, sizeof(prefix) - 1))
 			continue;
+		any = true;
 		char *path = line + sizeof(prefix) - 1;
 		char *other = strstr(path, " (renamed from ");
 		if (!other)
@@ -293,6 +318,9 @@ static struct usp_error *save_touched(struct source *source, char *said)
 		if (!error)
 			error = save(source, path);
 	}
+	if (!error && !any) /* what is not saved cannot be put back */
+		error = usp_errorf(USP_MISMATCH, "the patch %s changes no file of %s", patch,
+				   source->directory);
 	return error;
 }
 
@@ -320,7 +348,7 @@ static struct usp_error *apply(struct source *source, const char *patch)
 		return usp_errorf(USP_MISMATCH,
 				  "the patch %s does not fit %s (neither with -p1, -p0 nor -p2): %s", patch,
 				  source->directory, first ? first : "");
-	struct usp_error *error = save_touched(source, said);
+	struct usp_error *error = save_touched(source, patch, said);
 	free(said);
 	said = NULL;
 	if (!error)
@@ -328,6 +356,13 @@ static struct usp_error *apply(struct source *source, const char *patch)
 	if (!error && !fits)
 		error = usp_errorf(USP_FAILED, "the patch %s does not go on: %s", patch, said);
 	return error;
+}
+
+struct usp_error *source_remake(struct source *source)
+{
+	struct usp_error *error =
+		source_list_add(source->saved, &(struct source_entry){.what = SOURCE_REMAKE, .path = ""});
+	return error ? error : remake_touch(source->directory);
 }
 
 struct usp_error *source_patch(struct source *source, const char *const *patches, size_t n)

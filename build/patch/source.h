@@ -29,6 +29,9 @@ _must_check_ struct usp_error *source_open(const struct workdir *workdir, const 
 /* Applies patches in order, each with the -p level (1, 0 or 2) with which it fits. If one does not: none is applied. */
 _must_check_ struct usp_error *source_patch(struct source *source, const char *const *patches, size_t n);
 
+/* Patched: has the build compile everything, now and when the patches are off (remake.h). */
+_must_check_ struct usp_error *source_remake(struct source *source);
+
 /* Takes them off again. */
 _must_check_ struct usp_error *source_restore(struct source *source);
 

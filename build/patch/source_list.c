@@ -28,8 +28,11 @@ static struct usp_error *read_line(const char *line, struct source_list *list)
 	struct source_entry entry = {0};
 	int at = 0;
 	if (!strncmp(line, "remove ", 7)) {
-		entry.is_new = true;
+		entry.what = SOURCE_REMOVE;
 		at = 7;
+	} else if (!strcmp(line, "remake")) {
+		entry.what = SOURCE_REMAKE;
+		at = (int)strlen(line);
 	} else if (sscanf(line, "put %u %o %n", &entry.number, &entry.mode, &at) != 2 || !at) {
 		return usp_errorf(USP_FAILED, "a line that says nothing: %s", line);
 	}
@@ -81,7 +84,9 @@ struct usp_error *source_list_add(const char *directory, const struct source_ent
 	struct usp_error *error = open_list(directory, "ae", &f);
 	if (error)
 		return error;
-	if (entry->is_new)
+	if (entry->what == SOURCE_REMAKE)
+		fprintf(f, "remake\n");
+	else if (entry->what == SOURCE_REMOVE)
 		fprintf(f, "remove %s\n", entry->path);
 	else
 		fprintf(f, "put %u %o %s\n", entry->number, entry->mode, entry->path);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The list of what was in a source tree before patches touched it, a line each: "put NUMBER MODE PATH" (the content is in
- * the file NUMBER beside the list) or "remove PATH" (it was not there). A line is written before its file is touched; so
- * what a killed run left is all in it.
+ * the file NUMBER beside the list) or "remove PATH" (it was not there); "remake", once at most: all that was compiled
+ * since has to be compiled again. A line is written before its file is touched; so what a killed run left is all in it.
  */
 #ifndef BUILD_PATCH_SOURCE_LIST_H
 #define BUILD_PATCH_SOURCE_LIST_H
@@ -12,8 +12,14 @@
 
 #include "base/error.h"
 
+enum source_what {
+	SOURCE_PUT,    /* it was there */
+	SOURCE_REMOVE, /* it is new: there are no number and mode */
+	SOURCE_REMAKE, /* no file: path is "" */
+};
+
 struct source_entry {
-	bool is_new; /* remove it; there are no number and mode */
+	enum source_what what;
 	unsigned number, mode;
 	char *path; /* from the tree's root */
 };

@@ -19,6 +19,7 @@
 
 #include "build/place/bytes.h"
 #include "build/place/names.h"
+#include "build/place/twin.h"
 
 #define LISTED_MAX 8u
 
@@ -336,12 +337,12 @@ static struct usp_error *check_twins(const struct module *names, const struct mo
 	if (!target->elf)
 		return usp_errorf(USP_MISMATCH, "the file of %s is not used: %s", target->path,
 				  target->unusable ? target->unusable : "it has none");
-	if (names == target || (names->build_id_size && names->build_id_size == target->build_id_size &&
-				!memcmp(names->build_id, target->build_id, names->build_id_size)))
+	if (names == target)
 		return NULL;
-	return usp_errorf(USP_MISMATCH,
-			  "%s has not the build-id of %s: its symbols do not say where things are there",
-			  names->path, target->path);
+	return usp_error_prefix(
+		twin_check(names, target),
+		"%s is another program than %s, so its symbols do not say where things are there",
+		names->path, target->path);
 }
 
 struct usp_error *place_object(const struct object *object, struct module *names, struct module *target,

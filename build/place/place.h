@@ -45,7 +45,7 @@ struct place {
 };
 
 /*
- * names: the module with the symbols, the target itself or, if that is stripped, its twin with the same build-id. Both
+ * names: the module with the symbols, the target itself or, if that is stripped, its twin (twin.h). Both
  * must outlive the place. An object that was not linked into the program has no place: all PLACE_NONE, no error.
  * USP_AMBIGUOUS: neither names, references nor bytes tell which of several places it is; they are listed.
  */

@@ -10,14 +10,19 @@
 
 #define ALIGN_MAX 4096u
 
-void emit_symbol(FILE *out, const char *name)
+static void quote(FILE *out, const char *name)
 {
-	fputc('"', out);
 	for (; *name; name++) {
 		if (*name == '"' || *name == '\\')
 			fputc('\\', out);
 		fputc(*name, out);
 	}
+}
+
+void emit_symbol(FILE *out, const char *name)
+{
+	fputc('"', out);
+	quote(out, name);
 	fputc('"', out);
 }
 
@@ -44,19 +49,16 @@ static bool is_shared(const struct take *take, size_t object, const char *name)
 void emit_label(FILE *out, const struct take *take, size_t object, uint32_t piece)
 {
 	const struct object_piece *p = &take_after(&take->objects[object])->pieces[piece];
-	char *name = NULL;
 	if (!p->name) {
 		fprintf(out, ".Lpiece%zu_%u", object, piece);
 		return;
 	}
-	int r = is_shared(take, object, p->name) ? asprintf(&name, "%s.usplice~%zu", p->name, object + 1)
-						 : asprintf(&name, "%s.usplice", p->name);
-	if (r < 0) {
-		fputs("out of memory", out); /* no assembler takes that */
-		return;
-	}
-	emit_symbol(out, name);
-	free(name);
+	fputc('"', out);
+	quote(out, p->name);
+	fputs(".usplice", out);
+	if (is_shared(take, object, p->name))
+		fprintf(out, "~%zu", object + 1);
+	fputc('"', out);
 }
 
 /* ---- references ---- */
@@ -101,7 +103,7 @@ struct usp_error *emit_relocation(struct emitter *e, size_t object, uint32_t pie
 	return error;
 }
 
-static void put(uint8_t *to, unsigned width, int64_t value)
+void emit_put(uint8_t *to, unsigned width, int64_t value)
 {
 	memcpy(to, &value, width);
 }
@@ -120,7 +122,7 @@ struct usp_error *emit_number(const char *name, uint8_t *bytes, const struct obj
 		return usp_errorf(USP_UNSUPPORTED,
 				  "%s+0x%llx: a relocation of type %s against an absolute value", name,
 				  (unsigned long long)r->offset, payload_relocation_type(r->type)->name);
-	put(bytes + r->offset, r->width, r->addend - r->skew);
+	emit_put(bytes + r->offset, r->width, r->addend - r->skew);
 	return NULL;
 }
 

@@ -11,11 +11,6 @@
 #define CODE_ALIGN 16u
 #define THUNK_SIZE 5 /* jmp rel32 */
 
-static void put(uint8_t *to, unsigned width, int64_t value)
-{
-	memcpy(to, &value, width);
-}
-
 /* A jump of one byte out of the function gets a longer one exactly where it leads to: beside the function. */
 struct thunk {
 	int64_t at; /* from the piece's start; outside of the piece */
@@ -75,7 +70,7 @@ static struct usp_error *resolve_reference(struct emitter *e, struct code *code,
 		if (!emit_fits(r->width, distance))
 			return usp_errorf(USP_UNSUPPORTED, "%s+0x%llx: a distance that does not fit",
 					  code->p->name, (unsigned long long)r->offset);
-		put(code->bytes + r->offset, r->width, distance);
+		emit_put(code->bytes + r->offset, r->width, distance);
 		return NULL;
 	}
 	if (r->width == 1)
@@ -85,7 +80,7 @@ static struct usp_error *resolve_reference(struct emitter *e, struct code *code,
 		return usp_errorf(USP_UNSUPPORTED, "%s+0x%llx: a reference of %u bytes", code->p->name,
 				  (unsigned long long)r->offset, r->width);
 	if (r->width)
-		put(code->bytes + r->offset, r->width, 0);
+		emit_put(code->bytes + r->offset, r->width, 0);
 	return NULL;
 }
 

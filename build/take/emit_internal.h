@@ -39,6 +39,7 @@ _must_check_ struct usp_error *emit_relocation(struct emitter *e, size_t object,
 _must_check_ struct usp_error *emit_number(const char *name, uint8_t *bytes,
 					   const struct object_reference *r);
 bool emit_fits(unsigned width, int64_t value);
+void emit_put(uint8_t *to, unsigned width, int64_t value);
 
 /* A function, with its unwind information. */
 _must_check_ struct usp_error *emit_code(struct emitter *e, size_t object, uint32_t piece);

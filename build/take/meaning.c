@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/definitions.h"
+#include "build/libraries.h"
 #include "build/take/take.h"
-#include "process/elf/dynamic.h"
-#include "process/elf/symbol_table.h"
 
 /* ---- what the target is asked for ---- */
 
@@ -26,23 +26,10 @@ static struct usp_error *add_import(struct take *take, char *name, bool by_addre
 	return NULL;
 }
 
-static bool is_library(const struct module *module)
-{
-	for (size_t i = 0; i < module->n_phdr; i++)
-		if (module->phdr[i].p_type == PT_INTERP)
-			return false;
-	return module->ehdr.e_type == ET_DYN;
-}
-
 /* Whether other modules can have it in the library's place: then the dynamic linker's choice counts, by name. */
-static bool is_exported(struct module *module, const char *name)
+static bool is_replaceable(struct module *module, const char *name)
 {
-	const struct dynamic *dynamic = is_library(module) ? module_dynamic(module) : NULL;
-	for (size_t i = 1; dynamic && i < dynamic->n_symbols; i++)
-		if (dynamic->symbols[i].st_shndx != SHN_UNDEF &&
-		    !strcmp(dynamic_symbol_name(dynamic, i), name))
-			return true;
-	return false;
+	return !module_is_program(module) && module_exports(module, name);
 }
 
 static struct usp_error *import_name(struct take *take, const char *name, bool weak, size_t *ret)
@@ -87,16 +74,6 @@ static struct usp_error *import_address(struct take *take, const char *name, con
 	return add_import(take, unique, true, address, false, ret);
 }
 
-static bool imports(struct module *module, const char *name)
-{
-	const struct dynamic *dynamic = module_dynamic(module);
-	for (size_t i = 1; dynamic && i < dynamic->n_symbols; i++)
-		if (dynamic->symbols[i].st_shndx == SHN_UNDEF &&
-		    !strcmp(dynamic_symbol_name(dynamic, i), name))
-			return true;
-	return false;
-}
-
 /* One of the objects before refers to it already, so that the program has been linked with it. */
 static bool was_referred_to(const struct take *take, const char *name)
 {
@@ -109,46 +86,21 @@ static bool was_referred_to(const struct take *take, const char *name)
 	return false;
 }
 
-/* What the target's symbol table has of a name. */
-struct definitions {
-	const struct entry *global, *local;
-	bool ambiguous; /* several local ones */
-};
-
-static struct usp_error *find_definitions(struct module *names, const char *name, struct definitions *ret)
-{
-	struct symbol_table *table;
-	*ret = (struct definitions){0};
-	struct usp_error *error = symbol_table_full(names, &table);
-	if (error)
-		return error;
-	for (const struct entry *e = symbol_set_first(&table->full, name); e;
-	     e = symbol_set_next(&table->full, e)) {
-		if (e->binding != STB_LOCAL) {
-			ret->global = e;
-			continue;
-		}
-		ret->ambiguous |= ret->local && ret->local->value != e->value;
-		ret->local = e;
-	}
-	return NULL;
-}
-
 /* The target's, or a library's. *known: the target has it. */
 static struct usp_error *meaning_of_import(struct take *take, const struct object_symbol *symbol, bool *known,
 					   struct take_meaning *ret)
 {
 	struct definitions found;
-	struct usp_error *error = find_definitions(take->names, symbol->name, &found);
+	struct usp_error *error = definitions_find(take->names, symbol->name, &found);
 	if (error)
 		return error;
-	bool imported = imports(take->target, symbol->name);
-	const struct entry *own = found.global ? found.global : imported ? NULL : found.local;
-	*known = imported || found.global;
+	bool imported = module_imports(take->target, symbol->name);
+	const struct entry *own = found.shared ? found.shared : imported ? NULL : found.local;
+	*known = imported || found.shared;
 	ret->where = TAKE_IMPORT;
-	if (!own || own->type == STT_GNU_IFUNC || is_exported(take->target, symbol->name))
+	if (!own || own->type == STT_GNU_IFUNC || is_replaceable(take->target, symbol->name))
 		return import_name(take, symbol->name, symbol->binding == STB_WEAK, &ret->import);
-	/* The linker makes hidden globals local. Any other local one is not what a reference from another file means. */
+	/* Other linkers (lld) tell hidden globals from local ones by nothing. A local one is not what a reference from another file means. */
 	if (own == found.local && (found.ambiguous || !was_referred_to(take, symbol->name)))
 		return usp_errorf(USP_UNSUPPORTED,
 				  "%s has a local symbol %s, and no other: whether it or a library's is "
@@ -214,7 +166,7 @@ static struct usp_error *meaning_of_original(struct take *take, const struct tak
 {
 	const struct object_piece *p = &take_after(o)->pieces[piece];
 	ret->where = TAKE_IMPORT;
-	if (p->global && p->name && (p->ifunc || is_exported(take->target, p->name)))
+	if (p->global && p->name && (p->ifunc || is_replaceable(take->target, p->name)))
 		return import_name(take, p->name, false, &ret->import);
 	uint64_t address = take_original(o, piece);
 	if (object_piece_section(take_after(o), p)->kind == OBJECT_KIND_TLS)

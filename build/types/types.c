@@ -378,6 +378,6 @@ void types_report_destroy(struct types_report *report)
 
 const char *types_kind_word(enum types_kind kind)
 {
-	static const char *const words[] = {"layout", "enumeration", "signature", "variable", "unknown"};
+	static const char *const words[] = {"layout", "enum", "signature", "variable", "types"};
 	return words[kind];
 }

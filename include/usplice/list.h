@@ -38,6 +38,12 @@ struct usp_function_info {
 	uint32_t site_length;
 };
 
+/* What it says that it makes of the program's data: USPLICE_STATE(). */
+struct usp_data_state {
+	const char *name;
+	uint32_t version;
+};
+
 struct usp_payload_info {
 	const char *name;
 	const char *version;	 /* or NULL */
@@ -56,6 +62,8 @@ struct usp_payload_info {
 	enum usp_unwind unwind;
 	const struct usp_function_info *functions;
 	size_t n_functions;
+	const struct usp_data_state *data_states;
+	size_t n_data_states;
 	unsigned hooks; /* bit i: has hooks of kind i, in the order of docs/payload-format.md */
 };
 

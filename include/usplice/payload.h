@@ -37,7 +37,8 @@ struct usplice_function {
 				    nop_offset) */
 	uint8_t expected[USPLICE_EXPECTED_MAX];
 	uint8_t has_hash; /* 1: hash counts */
-	uint8_t has_witness; /* 1: who relies on its registers was compiled with both versions in sight (`usplice build`) */
+	/* 1: who relies on its registers was compiled with both versions in sight (`usplice build`) */
+	uint8_t has_witness;
 	uint8_t reserved[14]; /* 0 */
 	uint8_t hash[USPLICE_HASH_SIZE];
 };
@@ -96,6 +97,15 @@ struct usplice_symbol {
 #define USPLICE_DEPENDS(hex) USPLICE_INFO_("depends=" hex)
 
 /*
+ * What the payload makes of the program's data: a name of the author's and a version, 1 or more, both literal. Another
+ * payload on top of this one may know that state in the same version or a newer one, or not at all; one in its place has to
+ * know it. Several may be given.
+ */
+#define USPLICE_STATE(name, version) USPLICE_INFO_("state=" name ":" USPLICE_TEXT_(version))
+#define USPLICE_TEXT_(number)	     USPLICE_TEXT__(number)
+#define USPLICE_TEXT__(number)	     #number
+
+/*
  * Hooks. They run inside the target, on a thread of the target's, on a stack of their own; errno and all
  * registers of that thread are as before afterwards. A pre-hook returns 0 to go on, anything else vetoes the
  * action. The quiescent ones (load, unload, apply, revert) run while every thread stands still: they must not
@@ -121,5 +131,7 @@ struct usplice_symbol {
  */
 #define USPLICE_APPLY_HOOK(function)  USPLICE_HOOK_("apply", function)
 #define USPLICE_REVERT_HOOK(function) USPLICE_HOOK_("revert", function)
+
+#include <usplice/shadow.h> /* usp_shadow_…: values on objects that exist */
 
 #endif

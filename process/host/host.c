@@ -110,6 +110,13 @@ static struct usp_error *fill_payload(struct host *host, struct host_payload *to
 	to->engine.pads = (struct host_range){pads, pads + record->pads_size};
 	to->engine.symbols = record->symbols;
 	to->engine.n_symbols = record->n_symbols;
+	to->states = calloc(record->n_states + 1, sizeof(*to->states));
+	if (!to->states)
+		return &usp_error_no_memory;
+	for (size_t i = 0; i < record->n_states; i++)
+		to->states[i] = (struct engine_state){record->states[i].name, record->states[i].version};
+	to->engine.states = to->states;
+	to->engine.n_states = record->n_states;
 	to->engine.user = to;
 	for (size_t i = 0; i < record->n_hooks; i++) {
 		if (record->hooks[i].kind >= HOOK_KINDS)
@@ -196,6 +203,7 @@ void host_destroy(struct host *host)
 		free(host->payloads[i].sites);
 		free(host->payloads[i].site_function);
 		free(host->payloads[i].old_ranges);
+		free(host->payloads[i].states);
 	}
 	free(host->payloads);
 	free(host->room_sites);

@@ -21,6 +21,7 @@ struct host_payload { /* engine_payload.user points here */
 	struct engine_site *sites;   /* sorted by address */
 	uint32_t *site_function;     /* which function of the record each site belongs to */
 	struct host_range *old_ranges;
+	struct engine_state *states;
 };
 
 /* Who was inside at the last look that found somebody, for the message. */

@@ -45,6 +45,29 @@ static struct usp_error *depends(const struct action_report *report)
 			  wanted, name_of(report->other));
 }
 
+static struct usp_error *state(const struct action_report *report)
+{
+	const struct engine_payload *mine = report->payload, *other = report->other;
+	uint32_t version = 0, theirs = 0;
+	for (size_t i = 0; i < other->n_states; i++)
+		if (!strcmp(other->states[i].name, report->symbol))
+			theirs = other->states[i].version;
+	for (size_t i = 0; i < mine->n_states; i++)
+		if (!strcmp(mine->states[i].name, report->symbol))
+			version = mine->states[i].version;
+	if (!version)
+		return usp_errorf(
+			USP_ORDER,
+			"payload %s has the state %s, and this one, which would take its place, does "
+			"not know it: nobody would look after that data. Revert %s",
+			other->name, report->symbol, other->name);
+	return usp_errorf(
+		USP_ORDER,
+		"payload %s has the state %s in version %u, this one knows it in version %u only: it "
+		"would not understand that data. Revert %s first",
+		other->name, report->symbol, theirs, version, other->name);
+}
+
 void host_note_blockers(struct host *host)
 {
 	size_t n, size;
@@ -138,6 +161,8 @@ static struct usp_error *of_reason(struct host *host, const struct action_report
 						   "be stale: unload it and load it afresh");
 	case ACTION_DEPENDS:
 		return depends(report);
+	case ACTION_STATE:
+		return state(report);
 	case ACTION_NOT_ON_TOP:
 		return usp_errorf(USP_ORDER, "it is not on top of the stack: %s is; revert that first",
 				  name_of(report->other));

@@ -227,10 +227,15 @@ def weak_function_that_gets_a_strong_one():
     """Callers of the old one are not rebuilt, and still go to it: not to be passed over in silence."""
     other = function("long other(long n)", "return n * 5;")
     strong = function("long fallback(long n)", "return n * 2;")
-    p = Project({"a.c": WEAK, "b.c": other}, {"b.c": ("long other", strong + "long other", "n * 5", "n * 6")})
-    p.install()
-    report, r = p.build(code=UNSUPPORTED)
-    contains(r.err, "fallback")
+    # Others have local functions of this name: that does not make it another one.
+    local = function("static long fallback(long n)", "return n * %d;")
+    more = {"c%d.c" % i: local % i + function("long local%d(long n)" % i, "return fallback(n) + 1;") for i in (3, 4)}
+    for number, others in enumerate(({}, more)):
+        p = Project({"a.c": WEAK, "b.c": other, **others},
+                    {"b.c": ("long other", strong + "long other", "n * 5", "n * 6")}, name="tree%d" % number)
+        p.install()
+        report, r = p.build(code=UNSUPPORTED)
+        contains(r.err, "(symbol)", "fallback", "which one callers mean")
 
 
 @case

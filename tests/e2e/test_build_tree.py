@@ -291,6 +291,26 @@ def patch_that_does_not_fit():
 
 
 @case
+def patch_that_leaves_the_tree():
+    p = Project(FILES, EDIT)
+    p.install()
+    write(tmp("outside.c"), "one\n")
+    for name in ("../outside.c", "sub/../../outside.c", tmp("outside.c")):
+        write(tmp("out.patch"), "--- %s\n+++ %s\n@@ -1 +1 @@\n-one\n+two\n" % (name, name))
+        _, r = p.build(code=(MISMATCH, UNSUPPORTED), patches=[tmp("out.patch")])
+        equal(open(tmp("outside.c")).read(), "one\n", name)
+
+
+@case
+def patch_of_nothing():
+    p = Project(FILES, EDIT)
+    p.install()
+    write(tmp("none.patch"), "")
+    _, r = p.build(code=MISMATCH, patches=[tmp("none.patch")])
+    contains(r.err, "changes no file")
+
+
+@case
 def patch_with_fuzz_and_offset():
     p = Project(FILES, EDIT)
     p.install()

@@ -38,6 +38,7 @@ static struct record_function functions[2] = {
 static struct record_hook hooks[2] = {{2, 0x9100}, {3, 0x9200}};
 static const char *symbols[1] = {"fixed_serve"};
 static struct record_code code[1] = {{"helping", 0x9040, 16}};
+static struct record_state states[] = {{"ocsp", 1}, {"more", UINT32_MAX}};
 static const struct record sample = {
 	.name = "fix",
 	.description = "CVE-2026-1",
@@ -59,6 +60,8 @@ static const struct record sample = {
 	.n_code = 1,
 	.symbols = symbols,
 	.n_symbols = 1,
+	.states = states,
+	.n_states = 2,
 };
 
 static uint8_t *pack(size_t *size)
@@ -92,6 +95,9 @@ static void comes_back_the_same(void **state)
 	assert_int_equal(record->code[0].address, 0x9040);
 	assert_int_equal(record->n_symbols, 1);
 	assert_string_equal(record->symbols[0], "fixed_serve");
+	assert_int_equal(record->n_states, 2);
+	assert_string_equal(record->states[1].name, "more");
+	assert_int_equal(record->states[1].version, UINT32_MAX);
 	assert_true(record->writable_data);
 	record_destroy(record);
 	free(bytes);
@@ -139,8 +145,8 @@ static void counts_that_do_not_fit_are_refused(void **state)
 	(void)state;
 	size_t size;
 	uint8_t *bytes = pack(&size);
-	for (size_t at = 16; at < 40;
-	     at += 4) { /* n_functions, n_ranges, n_hooks, n_symbols, n_code, strings_size */
+	/* n_functions, n_ranges, n_hooks, n_symbols, n_code, n_states, strings_size */
+	for (size_t at = 16; at < 44; at += 4) {
 		uint32_t was, huge = 0xffffffff;
 		memcpy(&was, bytes + at, 4);
 		memcpy(bytes + at, &huge, 4);

@@ -115,22 +115,22 @@ static const struct pair pairs[] = {
 	 NULL},
 	{"enumeration", "enum e { A, B, C }; struct s { enum e k; };" F,
 	 "enum e { A, X, B, C }; struct s { enum e k; };" F, "f g",
-	 "enumeration enum e: enumerator B = 2, was 1; enumerator C = 3, was 2 [f]\n", NULL},
+	 "enum enum e: enumerator B = 2, was 1; enumerator C = 3, was 2 [f]\n", NULL},
 	{"enumerator removed", "enum e { A = -1, B, C }; struct s { enum e k; };" F,
 	 "enum e { A = -1, B }; struct s { enum e k; };" F, "f",
-	 "enumeration enum e: enumerator C removed, was with value 1 [f]\n", NULL},
+	 "enum enum e: enumerator C removed, was with value 1 [f]\n", NULL},
 	{"enumerator added", "enum e { A, B }; struct s { enum e k; };" F,
 	 "enum e { A, B, C }; struct s { enum e k; };" F, "f", "", NULL},
 	{"enumeration widened", "enum e { A }; struct s { enum e k; };" F,
 	 "enum e { A, B = 0x100000000 }; struct s { enum e k; };" F, "f",
 	 "layout struct s: member k is enum e (8 bytes), was enum e (4 bytes); size 8, was 4 [f]\n"
-	 "enumeration enum e: size 8, was 4 [f]\n",
+	 "enum enum e: size 8, was 4 [f]\n",
 	 NULL},
 	{"unnamed enumeration", "struct s { enum { P, Q } k; };" F, "struct s { enum { O, P, Q } k; };" F,
-	 "f g", "enumeration enum {P, ...}: enumerator P = 1, was 0; enumerator Q = 2, was 1 [f g]\n", NULL},
+	 "f g", "enum enum {P, ...}: enumerator P = 1, was 0; enumerator Q = 2, was 1 [f g]\n", NULL},
 	{"typedef of an enumeration", "typedef enum { P, Q } k_t; struct s { k_t k; };" F,
 	 "typedef enum { Q, P } k_t; struct s { k_t k; };" F, "f",
-	 "enumeration k_t: enumerator P = 1, was 0; enumerator Q = 0, was 1 [f]\n", NULL},
+	 "enum k_t: enumerator P = 1, was 0; enumerator Q = 0, was 1 [f]\n", NULL},
 	{"function pointer", "struct s { int (*h)(int); };" F, "struct s { int (*h)(int, char *, ...); };" F,
 	 "f", "layout struct s: member h is int (*)(int, char *, ...), was int (*)(int) [f]\n", NULL},
 	{"pointer to another", "struct s { struct t *p; };" F, "struct s { struct u *p; };" F, "f",
@@ -224,7 +224,7 @@ static const struct pair pairs[] = {
 	 "*s = p + 1; "
 	 "return s->b; } }",
 	 "f",
-	 "unknown struct f()::s: several of this name differ between the builds; which was which is not "
+	 "types struct f()::s: several of this name differ between the builds; which was which is not "
 	 "known [f]\n",
 	 NULL},
 	{"no changes",
@@ -243,7 +243,7 @@ static const struct pair pairs[] = {
 	 "[f.part.0 f.constprop.0.isra.0 f.cold f.part.0.cold]\n",
 	 NULL},
 	{"unknown function", "struct s { int a; };" F, "struct s { int a; };" F, "f ff",
-	 "unknown ff: no debug information for this function [ff]\n", NULL},
+	 "types ff: no debug information for this function [ff]\n", NULL},
 	{"renamed by asm", "struct s { int a; }; int f(struct s *) __asm__(\"ff\");" F,
 	 "struct s { long a; }; int f(struct s *) __asm__(\"ff\");" F, "ff",
 	 "layout struct s: member a is long, was int; size 8, was 4 [ff]\n", NULL},
@@ -430,21 +430,21 @@ static void expect_unknown(const char *cc, const char *before, const char *after
 static void without_types(const char *cc)
 {
 	need(cc);
-	expect_unknown(cc, "-O2", "-O2 -g0", "unknown after.o: no debug information; build with -g [f g]\n");
-	expect_unknown(cc, "-O2 -g0", "-O2", "unknown before.o: no debug information; build with -g [f g]\n");
+	expect_unknown(cc, "-O2", "-O2 -g0", "types after.o: no debug information; build with -g [f g]\n");
+	expect_unknown(cc, "-O2 -g0", "-O2", "types before.o: no debug information; build with -g [f g]\n");
 	expect_unknown(cc, "-O2 -g0", "-O2 -g0",
-		       "unknown before.o: no debug information; build with -g [f g]\n");
+		       "types before.o: no debug information; build with -g [f g]\n");
 	for (int level = 0; level <= 2; level += 2) {
 		char flags[16];
 		snprintf(flags, sizeof(flags), "-O%d -g1", level);
 		expect_unknown(cc, flags, flags,
-			       "unknown before.o: debug information without types (-g1, line tables only, or "
+			       "types before.o: debug information without types (-g1, line tables only, or "
 			       "assembler); "
 			       "build with -g [f g]\n");
 	}
 	expect_unknown(
 		cc, "-O2", "-O2 -gsplit-dwarf",
-		"unknown after.o: debug information in another file; build without -gsplit-dwarf [f g]\n");
+		"types after.o: debug information in another file; build without -gsplit-dwarf [f g]\n");
 }
 
 static void test_without_types(void **state)
@@ -464,10 +464,10 @@ static void test_type_units(void **state)
 	(void)state;
 	need("gcc");
 	expect_unknown("gcc", "-O2 -fdebug-types-section", "-O2",
-		       "unknown before.o: debug information in several sections; build without "
+		       "types before.o: debug information in several sections; build without "
 		       "-fdebug-types-section [f g]\n");
 	expect_unknown("gcc", "-O2 -gdwarf-4 -fdebug-types-section", "-O2",
-		       "unknown before.o: debug information in several sections; build without "
+		       "types before.o: debug information in several sections; build without "
 		       "-fdebug-types-section [f g]\n");
 }
 
@@ -560,7 +560,7 @@ static void test_circles(void **state)
 		put("circle.s", circles[i]);
 		run("gcc -c circle.s -o before.o && cp before.o after.o");
 		char *text = compare("f");
-		if (!strstr(text, "unknown "))
+		if (!strstr(text, "types "))
 			fail_msg("circle %zu: %s", i, text);
 		free(text);
 	}

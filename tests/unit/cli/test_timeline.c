@@ -195,7 +195,7 @@ static void test_every_command_with_a_mode(void **state)
 	assert_int_equal(run("upload", "fix", "server", "--timeline", path, NULL), USP_USAGE);
 	assert_int_equal(run("list", "server", "--timeline", path, NULL), USP_USAGE);
 	assert_int_equal(run("apply", "fix", "server", "--timeline", "", NULL), USP_USAGE);
-	assert_contains(said_err, "--timeline wants a file");
+	assert_contains(said_err, "--timeline wants FILE");
 	assert_false(exists());
 }
 

@@ -8,6 +8,8 @@
 
 #define CASE(name)    static void name(struct elfmaker *e)
 #define INFO(e, text) elf_info(e, text, sizeof(text))
+#define A19	      "1234567890123456789"
+#define A79	      A19 "0" A19 "0" A19 "0" A19
 #define FINISHED      "format=1\0target-build-id=00ff\0"
 
 static struct usplice_function *record(struct elfmaker *e)
@@ -74,6 +76,46 @@ CASE(info_twice_same)
 {
 	INFO(e, FINISHED "format=1");
 }
+CASE(state_no_colon)
+{
+	INFO(e, FINISHED "state=ocsp");
+}
+CASE(state_no_name)
+{
+	INFO(e, FINISHED "state=:1");
+}
+CASE(state_bad_name)
+{
+	INFO(e, FINISHED "state=a b:1");
+}
+CASE(state_long_name)
+{
+	INFO(e, FINISHED "state=" A79 "0:1");
+}
+CASE(state_no_version)
+{
+	INFO(e, FINISHED "state=a:");
+}
+CASE(state_version_0)
+{
+	INFO(e, FINISHED "state=a:0");
+}
+CASE(state_version_large)
+{
+	INFO(e, FINISHED "state=a:4294967296");
+}
+CASE(state_version_overflow)
+{
+	INFO(e, FINISHED "state=a:18446744073709551617");
+}
+CASE(state_version_text)
+{
+	INFO(e, FINISHED "state=a:1x");
+}
+CASE(state_twice)
+{
+	INFO(e, FINISHED "state=a:1\0state=b:1\0state=a:2");
+}
 CASE(info_control)
 {
 	INFO(e, FINISHED "description=a\nb");
@@ -129,8 +171,6 @@ CASE(target_path)
 	INFO(e, FINISHED "target=/usr/bin/x");
 }
 /* Long texts are cut in messages, never within a UTF-8 sequence. */
-#define A19 "1234567890123456789"
-#define A79 A19 "0" A19 "0" A19 "0" A19
 CASE(format_cut)
 {
 	INFO(e, "format=" A19 "\u00e4\0target-build-id=00ff");
@@ -516,6 +556,16 @@ static const struct refusal refusals[] = {
 	{"info key unknown", info_unknown, "unknown key colour"},
 	{"info key twice", info_twice, "name= is there twice"},
 	{"info key twice, same value", info_twice_same, "format= is there twice"},
+	{"state without :", state_no_colon, "state=ocsp is not NAME:VERSION"},
+	{"state without a name", state_no_name, "state=:1 is not"},
+	{"state with another name", state_bad_name, "state=a b:1 is not"},
+	{"state with a long name", state_long_name, "state=" A79},
+	{"state without a version", state_no_version, "state=a: is not"},
+	{"state of version 0", state_version_0, "state=a:0 is not"},
+	{"state of too large a version", state_version_large, "state=a:4294967296 is not"},
+	{"state of a version that wraps", state_version_overflow, "state=a:18446744073709551617 is not"},
+	{"state with text behind", state_version_text, "state=a:1x is not"},
+	{"state twice", state_twice, "the state a is there twice"},
 	{"info control character", info_control, "control character or bad UTF-8 at 0x2b"},
 	{"info UTF-8", info_utf8, "control character or bad UTF-8"},
 	{"info too long", info_long, "longer than 4095 bytes", true},

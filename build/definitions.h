@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a module's symbol table has of one name: all that it defines, where symbol_find() wants exactly one. For the
+ * question what a reference from another object of the module would have been linked with.
+ */
+#ifndef BUILD_DEFINITIONS_H
+#define BUILD_DEFINITIONS_H
+
+#include <stdbool.h>
+
+#include "process/elf/module.h"
+#include "process/elf/symbol_table.h"
+
+struct definitions {
+	const struct entry
+		*shared;	   /* what all its objects mean: global, or made local because it is hidden */
+	const struct entry *local; /* one object's own, as far as can be told */
+	bool ambiguous;		   /* several local ones */
+};
+
+_must_check_ struct usp_error *definitions_find(struct module *names, const char *name,
+						struct definitions *ret);
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include "build/patch/remake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "build/file.h"
+#include "build/patch/source_list.h"
+
+#define TEXT_MAX (16u << 20) /* bytes of a file that is looked through for its includes */
+
+static const char *const sources[] = {".c", ".cc", ".cpp", ".cxx", ".c++", ".m", ".mm", ".s", ".sx", NULL};
+/* What no compiler reads, nor anything that makes what compilers read. */
+static const char *const documents[] = {".md",	 ".txt", ".rst", ".adoc", ".html", ".htm", ".xhtml", ".pod",
+					".texi", ".1",	 ".2",	 ".3",	  ".4",	   ".5",   ".6",     ".7",
+					".8",	 ".po",	 ".pot", ".test", ".tcl",  ".log", ".diff",  ".patch",
+					".png",	 ".svg", ".pem", ".crt",  ".key",  NULL};
+static const char *const document_names[] = {"ChangeLog", "CHANGES", "Changes", "NEWS",	  "README",
+					     "AUTHORS",	  "COPYING", "LICENSE", "THANKS", "TODO",
+					     "HACKING",	  "CREDITS", NULL};
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static bool ends_in_one_of(const char *path, const char *const *suffixes)
+{
+	const char *dot = strrchr(last_part(path), '.');
+	for (size_t i = 0; dot && suffixes[i]; i++)
+		if (!strcasecmp(dot, suffixes[i]))
+			return true;
+	return false;
+}
+
+static bool is_document(const char *path)
+{
+	for (size_t i = 0; document_names[i]; i++)
+		if (!strncmp(last_part(path), document_names[i], strlen(document_names[i])))
+			return true;
+	return ends_in_one_of(path, documents);
+}
+
+/* ---- what the build compiled by its name ---- */
+
+/* A word of the command line that is this very file. */
+static bool names_file(const struct capture_object *object, const char *path)
+{
+	_cleanup_free_ char *words = strdup(object->command);
+	char *rest = NULL;
+	for (char *word = words ? strtok_r(words, " ", &rest) : NULL; word;
+	     word = strtok_r(NULL, " ", &rest)) {
+		_cleanup_free_ char *joined = NULL;
+		char real[PATH_MAX];
+		if (*word == '-' || strcmp(last_part(word), last_part(path)))
+			continue;
+		if (asprintf(&joined, "%s/%s", *word == '/' ? "" : object->directory, word) < 0) {
+			joined = NULL;
+			return false;
+		}
+		if (realpath(joined, real) && !strcmp(real, path))
+			return true;
+	}
+	return false;
+}
+
+static bool is_compiled(const struct capture *after, const char *path)
+{
+	char real[PATH_MAX];
+	if (!realpath(path, real))
+		return false;
+	for (size_t i = 0; i < after->n_objects; i++)
+		if (names_file(&after->objects[i], real))
+			return true;
+	return false;
+}
+
+/* ---- what some file includes ---- */
+
+/* "name" or <name> at the end of a path, as an #include has it. */
+static bool mentions(const uint8_t *text, size_t size, const char *name)
+{
+	size_t length = strlen(name);
+	const uint8_t *at = text, *end = text + size;
+	while ((at = memmem(at, (size_t)(end - at), name, length))) {
+		const uint8_t *behind = at + length;
+		if (at > text && behind < end && strchr("\"</", at[-1]) && (*behind == '"' || *behind == '>'))
+			return true;
+		at++;
+	}
+	return false;
+}
+
+static FTS *open_tree(const char *directory)
+{
+	char *const paths[] = {(char *)directory, NULL};
+	return fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+}
+
+/* The next regular file, or NULL: no more (errno 0), or an error. */
+static FTSENT *next_file(FTS *tree)
+{
+	FTSENT *entry;
+	errno = 0;
+	while ((entry = fts_read(tree))) {
+		if (entry->fts_info == FTS_D && !strcmp(entry->fts_name, ".git"))
+			fts_set(tree, entry, FTS_SKIP);
+		if (entry->fts_info == FTS_F)
+			return entry;
+		if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) {
+			errno = entry->fts_errno;
+			return NULL;
+		}
+		errno = 0;
+	}
+	return NULL;
+}
+
+static struct usp_error *end_tree(FTS *tree, const char *directory, struct usp_error *error)
+{
+	int number = errno;
+	fts_close(tree);
+	return error || !number ? error
+				: usp_error_errno(USP_FAILED, number, "cannot look through %s", directory);
+}
+
+static struct usp_error *is_included(const struct source *source, const char *path, bool *ret)
+{
+	FTS *tree = open_tree(source->directory);
+	struct usp_error *error = NULL;
+	*ret = false;
+	if (!tree)
+		return usp_error_errno(USP_FAILED, errno, "cannot look through %s", source->directory);
+	for (FTSENT *entry; !error && !*ret && (entry = next_file(tree));) {
+		_cleanup_free_ uint8_t *bytes = NULL;
+		size_t size;
+		if (entry->fts_statp->st_size > TEXT_MAX)
+			continue;
+		error = file_read(entry->fts_path, TEXT_MAX, &bytes, &size);
+		*ret = !error && mentions(bytes, size, last_part(path));
+		errno = 0;
+	}
+	return end_tree(tree, source->directory, error);
+}
+
+/* ---- */
+
+/* A new file is read by who was changed to read it. */
+static struct usp_error *may_be_read(const struct source *source, const struct capture *after,
+				     const struct source_entry *entry, bool *ret)
+{
+	*ret = false;
+	if (entry->what != SOURCE_PUT || is_document(entry->path))
+		return NULL;
+	*ret = true;
+	if (!ends_in_one_of(entry->path, sources))
+		return NULL;
+	_cleanup_free_ char *path = NULL;
+	if (asprintf(&path, "%s/%s", source->directory, entry->path) < 0) {
+		path = NULL;
+		return &usp_error_no_memory;
+	}
+	*ret = false;
+	return is_compiled(after, path) ? NULL : is_included(source, entry->path, ret);
+}
+
+struct usp_error *remake_needed(const struct source *source, const struct capture *after, char **what)
+{
+	struct source_list list;
+	struct usp_error *error = source_list_read(source->saved, &list);
+	bool needed = false;
+	*what = NULL;
+	for (size_t i = 0; i < list.n && !needed && !error; i++) {
+		error = may_be_read(source, after, &list.v[i], &needed);
+		if (!error && needed && !(*what = strdup(list.v[i].path)))
+			error = &usp_error_no_memory;
+	}
+	source_list_deinit(&list);
+	return error;
+}
+
+struct usp_error *remake_unread(const struct source *source, const struct capture *after, remake_tell *tell,
+				void *context)
+{
+	struct source_list list;
+	struct usp_error *error = source_list_read(source->saved, &list);
+	for (size_t i = 0; i < list.n && !error; i++) {
+		_cleanup_free_ char *path = NULL;
+		if (asprintf(&path, "%s/%s", source->directory, list.v[i].path) < 0) {
+			path = NULL;
+			error = &usp_error_no_memory;
+		} else if (ends_in_one_of(path, sources) && !access(path, F_OK) &&
+			   !is_compiled(after, path)) {
+			error = tell(context, list.v[i].path);
+		}
+	}
+	source_list_deinit(&list);
+	return error;
+}
+
+struct usp_error *remake_touch(const char *directory)
+{
+	FTS *tree = open_tree(directory);
+	struct usp_error *error = NULL;
+	if (!tree)
+		return usp_error_errno(USP_FAILED, errno, "cannot look through %s", directory);
+	for (FTSENT *entry; !error && (entry = next_file(tree));)
+		if (ends_in_one_of(entry->fts_name, sources) &&
+		    utimensat(AT_FDCWD, entry->fts_path, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+			error = usp_error_errno(USP_FAILED, errno, "cannot give %s a new date",
+						entry->fts_path);
+	return end_tree(tree, directory, error);
+}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""usplice build: what reads what the patch changes is compiled again, whether the build knows of it or not."""
+
+from harness import *
+from projects import *
+
+# Objects depend on their own source and on nothing else.
+BLIND = MAKEFILE.replace("%.o: %.c $(wildcard *.h) Makefile", "%.o: %.c")
+HEADER = "#define STEP 3\nstatic inline long clamp(long n)\n{\n\treturn n > 10 ? 10 : n;\n}\n"
+FILES = {"clamp.h": HEADER,
+         "x.c": '#include "clamp.h"\n' + function("long first(long n)", "return clamp(n) * 2;"),
+         "y.c": '#include "clamp.h"\n' + function("long second(long n)", "return n * STEP;"),
+         "a.c": "long first(long), second(long);\n" +
+                function("long answer(long n)", "return first(n) * 1000 + second(n);")}
+ASKED = {20: (20060, 10060)}
+
+
+def made_again(p, replaced, asked, clean=False, **how):
+    p.install()
+    if clean:
+        p.make(["make", "clean"])
+    report, r = p.build(**how)
+    equal(p.named(report, "replaced"), replaced, str(r))
+    behaves(p, os.path.join(os.path.dirname(p.target), "prog"), asked)
+    return report, r
+
+
+@case
+def header_that_the_makefile_does_not_know():
+    for number, clean in enumerate((False, True)):
+        p = Project(FILES, {"clamp.h": ("n > 10 ? 10", "n > 5 ? 5")}, makefile=BLIND, name="tree%d" % number)
+        made_again(p, ["first"], ASKED, clean)
+        # The tree is what it was: a build of it makes the original, of all that was compiled with the patch.
+        p.make()
+        equal(subprocess.run([p.path("prog")], input="20\n", stdout=subprocess.PIPE, text=True).stdout, "ready\n20060\n")
+
+
+@case
+def macro_only():
+    """Debug information has no word of it."""
+    p = Project(FILES, {"clamp.h": ("STEP 3", "STEP 4")}, makefile=BLIND)
+    made_again(p, ["second"], {20: (20060, 20080)})
+
+
+@case
+def header_and_a_source():
+    """What the build compiles by itself is not all: y.c reads it, too."""
+    p = Project(FILES, {"clamp.h": ("STEP 3", "STEP 4"), "x.c": ("* 2", "* 3")}, makefile=BLIND)
+    made_again(p, ["first", "second"], {20: (20060, 30080)})
+
+
+@case
+def layout_in_a_header():
+    header = "struct pair {\n\tlong low;\n\tlong high;\n};\nextern struct pair pair;\n"
+    files = {"pair.h": header, "x.c": '#include "pair.h"\nstruct pair pair = {1, 2};\n' + function("long first(long n)", "return pair.low + n;"),
+             "a.c": '#include "pair.h"\nlong first(long);\n' + function("long answer(long n)", "return first(n) * 10 + pair.high;")}
+    p = Project(files, {"pair.h": ("\tlong high;", "\tlong between;\n\tlong high;"), "x.c": ("+ n", "+ n + 1")},
+                makefile=BLIND)
+    p.install()
+    report, r = p.build(code=UNSUPPORTED)
+    contains(r.out, '"layout"', "struct pair")
+
+
+@case
+def source_that_another_one_includes():
+    files = {"impl.inc.c": "", "a.c": '#include "parts/impl.c"\n' + function("long answer(long n)", "return impl(n);"),
+             "parts/impl.c": function("static long impl(long n)", "return n + 1;")}
+    del files["impl.inc.c"]
+    p = Project(files, {"parts/impl.c": ("n + 1", "n + 2")}, makefile=BLIND)
+    made_again(p, ["answer"], {3: (4, 5)})
+
+
+@case
+def flags_in_the_makefile():
+    p = Project({"a.c": function("long answer(long n)", "return n + EXTRA;")}, {"Makefile": ("-DEXTRA=1", "-DEXTRA=2")},
+                makefile=BLIND.replace("-g -O2", "-g -O2 -DEXTRA=1"), command=["make"])
+    made_again(p, ["answer"], {3: (4, 5)})
+
+
+@case
+def header_that_is_made_from_another_file():
+    makefile = BLIND.replace("prog:", "all: prog\na.o: made.h\nmade.h: made.h.in\n\tsed s/@N@/7/ $< > $@\nprog:")
+    p = Project({"a.c": '#include "made.h"\n' + function("long answer(long n)", "return n + MADE;"),
+                 "made.h.in": "#define MADE @N@\n"}, {"made.h.in": ("@N@", "(@N@ * 2)")}, makefile=makefile)
+    made_again(p, ["answer"], {3: (10, 17)})
+
+
+@case
+def nothing_of_it_is_read():
+    """Documents, and a source that no compiler is given: nothing is compiled for them, and that is said."""
+    p = Project({**FILES, "doc/guide.md": "one\n", "test/t.c": "int one;\n"},
+                {"doc/guide.md": ("one", "two"), "test/t.c": ("one", "two"), "x.c": ("* 2", "* 3")}, makefile=BLIND)
+    p.install()
+    report, r = p.build()
+    equal(p.named(report, "replaced"), ["first"], str(r))
+    equal(report["objects_rebuilt"], 1, str(r))
+    equal([(f["kind"], f["name"]) for f in report["findings"] if f["note"]], [("input", "test/t.c")], str(r))
+
+
+@case
+def wrong_build_command():
+    """It compiles something, and nothing of the patch: said."""
+    p = Project({**FILES, "tool.c": "int main(void)\n{\n\treturn 3;\n}\n"}, {"x.c": ("* 2", "* 3")},
+                makefile=BLIND.replace("$(wildcard *.c)", "$(filter-out tool.c,$(wildcard *.c))") +
+                "tool: tool.o\n\t$(CC) -o $@ $<\n")
+    p.install()
+    p.command = ["make", "tool"]
+    report, r = p.build(code=NO_CHANGE)
+    contains(r.out, "the build compiles nothing from it")
+
+
+# Goes by what is in the sources, and knows nothing of headers: what it is told by dates, it does not hear.
+BY_CONTENT = """#!/bin/sh
+set -e
+for c in *.c; do
+	sum=$(md5sum < "$c")
+	[ -e "$c.sum" ] && [ "$(cat "$c.sum")" = "$sum" ] && continue
+	gcc -g -O2 -c "$c"
+	echo "$sum" > "$c.sum"
+done
+gcc -o prog *.o
+"""
+
+
+@case
+def build_that_cannot_be_told():
+    for number, edit in enumerate(({"clamp.h": ("STEP 3", "STEP 4")},
+                                   {"clamp.h": ("STEP 3", "STEP 4"), "x.c": ("* 2", "* 3")})):
+        p = Project({**FILES, "build.sh": BY_CONTENT}, edit, ["sh", "build.sh"], None, name="tree%d" % number)
+        p.install()
+        for name in os.listdir(p.tree):  # once clean, once all is there
+            if number and name.endswith((".o", ".sum")):
+                os.unlink(p.path(name))
+        report, r = p.build(code=UNSUPPORTED)
+        contains(r.err, "(input)", "clamp.h", "did not compile again")
+
+
+def unless_busy(p):
+    r = run(*p.arguments("--json"), code=(OK, BUSY), patience=300)
+    return None if r.code == BUSY else r
+
+
+@case
+def killed_in_between():
+    """What was compiled with the patch is compiled again, though the tree was left in the midst of it."""
+    waits = BLIND.replace("\t$(CC) $(CFLAGS) -c", "\t@[ ! -e wait ] || [ $@ != y.o ] || { touch started; sleep 60; }\n"
+                          "\t$(CC) $(CFLAGS) -c")
+    p = Project(FILES, {"clamp.h": ("n > 10 ? 10", "n > 5 ? 5")}, makefile=waits)
+    p.install()
+    write(p.path("wait"), "")
+    u = start(*p.arguments())
+    until(lambda: os.path.exists(p.path("started")), "all is compiled with the patch")
+    u.kill()
+    u.communicate()
+    os.unlink(p.path("wait"))
+    check(os.path.exists(p.path(".usplice-build")), "no mark is left")
+    # What watched the build ends a little later, and has the tree until then.
+    r = until(lambda: unless_busy(p), "nobody has the tree any more")
+    equal(p.named(json.loads(r.out), "replaced"), ["first"], str(r))
+    behaves(p, tmp("tree-run", "prog"), ASKED)
+    check(not os.path.exists(p.path(".usplice-build")), "the mark is gone")
+
+
+main()
