@@ -63,6 +63,17 @@ static struct usp_error *differs(struct build *build, const struct build_object 
 	return build_report_finding(build, "proof", false, o->name, name, text);
 }
 
+/*
+ * Of a COMDAT function that several objects have the linker keeps one copy, and compilers do not make them all alike. Where
+ * the patch does not change it, nothing of this copy is used: who refers to it means the target's.
+ */
+static bool is_another_objects(const struct build_object *o, uint32_t i)
+{
+	const struct object *before = o->diff->side[OBJECT_BEFORE];
+	return object_piece_section(before, &before->pieces[i])->group &&
+	       object_verdict_is_same(&o->diff->verdicts[OBJECT_BEFORE][i]);
+}
+
 /* *different: counted; what is beyond DIFFERENCES_MAX is not told, the first ones say it all. */
 static struct usp_error *prove_piece(struct build *build, const struct build_object *o, uint32_t i,
 				     bool *found, size_t *different)
@@ -76,7 +87,7 @@ static struct usp_error *prove_piece(struct build *build, const struct build_obj
 	}
 	*found = true;
 	build->report->n_proven += !error && !difference;
-	if (error || !difference || (*different)++ >= DIFFERENCES_MAX)
+	if (error || !difference || is_another_objects(o, i) || (*different)++ >= DIFFERENCES_MAX)
 		return error;
 	return differs(build, o, before->pieces[i].name, difference);
 }

@@ -7,6 +7,8 @@
 
 #include "build/patch/build.h"
 
+#define OBJECTS_TOLD 6 /* of one finding */
+
 const char *const build_kinds[] = {"data",   "ambiguous", "unknown", "section",	  "start",    "tls",
 				   "symbol", "layout",	  "enum",    "signature", "variable", "types",
 				   "input",  "hooks",	  "payload", "proof",	  NULL};
@@ -75,6 +77,33 @@ static const char *allowed(const struct usp_build_options *options, const char *
 	return NULL;
 }
 
+/* One that was told of another object already: what is in a header is in many. False: it was not. */
+static bool told_before(struct usp_build_report *public, const struct usp_build_finding *new,
+			struct usp_error **error)
+{
+	struct usp_build_finding *old = public->findings;
+	for (size_t i = 0; i < public->n_findings; i++, old++) {
+		if (old->is_note != new->is_note || strcmp(old->kind, new->kind) ||
+		    strcmp(old->name, new->name) || strcmp(old->text, new->text))
+			continue;
+		size_t n = 1;
+		for (const char *comma = old->object; (comma = strstr(comma, ", ")); comma += 2)
+			n++;
+		if (n > OBJECTS_TOLD)
+			return true;
+		_cleanup_free_ char *both = NULL;
+		if (asprintf(&both, "%s, %s", old->object, n < OBJECTS_TOLD ? new->object : "…") < 0)
+			both = NULL;
+		old->object = both ? build_report_keep(public, both) : NULL;
+		if (!old->object) {
+			old->object = "";
+			*error = &usp_error_no_memory;
+		}
+		return true;
+	}
+	return false;
+}
+
 struct usp_error *build_report_finding(struct build *build, const char *kind, bool is_note,
 				       const char *object, const char *name, const char *text)
 {
@@ -86,6 +115,9 @@ struct usp_error *build_report_finding(struct build *build, const char *kind, bo
 					    .text = text,
 					    .is_note = is_note,
 					    .allowed = is_note ? NULL : allowed(&build->options, kind)};
+	struct usp_error *error = NULL;
+	if (told_before(public, &finding, &error))
+		return error;
 	if (!keep(public, &finding.kind) || !keep(public, &finding.object) || !keep(public, &finding.name) ||
 	    !keep(public, &finding.text) || (finding.allowed && !keep(public, &finding.allowed)) ||
 	    !object_grow(&public->findings, public->n_findings, &report->finding_capacity,

@@ -185,7 +185,7 @@ struct usp_build_finding {
 	 * cannot be made. "proof": the rebuilt original is not what the target is made of. The last two cannot be allowed.
 	 */
 	const char *kind;
-	const char *object;
+	const char *object; /* of several, the first ones: ", " between, and "…" */
 	const char *name;
 	const char *text;
 	bool is_note;	     /* for the reader; does not stand in the way */

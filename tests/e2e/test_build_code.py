@@ -642,4 +642,46 @@ long answer(long n) { state++; return one(n) * 10; }
     equal(v.ask("1"), "70")
 
 
+# g++ makes the function twice, in two ways; the linker keeps a.o's.
+COMDAT = """
+struct thing { int *v; int n; };
+__attribute__((noinline)) inline int cold(const thing &t)
+{
+	int s = 0;
+	for (int i = 0; i < t.n; i++)
+		s += t.v[i] * 3;
+	return s;
+}
+__attribute__((noinline)) inline int sum(const thing &t)
+{
+	if (t.n > 1000)
+		return 0;
+	return cold(t);
+}
+"""
+COMDAT_MAKEFILE = """
+prog: main.o a.o libthing.so
+	gcc -o $@ main.o a.o -L. -lthing -Wl,-rpath,'$$ORIGIN'
+libthing.so: one.o two.o
+	g++ -shared -o $@ one.o two.o
+one.o: one.cc h.h
+	g++ -g -O2 -fPIC -c one.cc
+two.o: two.cc h.h
+	g++ -g -Os -fPIC -c two.cc
+"""
+
+
+@case
+def comdat_function_that_another_object_brought():
+    files = {"h.h": COMDAT, "one.cc": '#include "h.h"\nint one(const thing &t)\n{\n\treturn sum(t) + 1;\n}\n',
+             "two.cc": '#include "h.h"\nstatic int v[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};\nextern "C" long two(long n)\n{\n'
+                       '\tthing t = {v, (int)n};\n\treturn t.n > 5 ? sum(t) + 2 : 0;\n}\n',
+             "a.c": "long two(long n);\n" + function("long answer(long n)", "return two(n);")}
+    p = Project(files, {"two.cc": ("t.n > 5", "t.n > 2")}, ["make"], COMDAT_MAKEFILE, built="libthing.so")
+    program = p.install()
+    report, r = p.build()
+    equal(p.named(report, "replaced"), ["two"], str(r))
+    behaves(p, program, {3: (0, 20), 6: (65, 65)})
+
+
 main()
