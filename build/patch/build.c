@@ -309,6 +309,7 @@ static void deinit(struct build *build)
 		place_deinit(&build->objects[i].place);
 	}
 	free(build->objects);
+	free(build->epoch);
 	capture_deinit(&build->before);
 	capture_deinit(&build->after);
 	module_close(build->twin);

@@ -40,6 +40,7 @@ struct build {
 	const struct capture_link *linked_before, *linked_after;
 	struct build_object *objects; /* of the target, rebuilt and not identical */
 	size_t n_objects;
+	char *epoch;	     /* SOURCE_DATE_EPOCH=…, or NULL: the environment has it */
 	const char *remade;  /* why all of it was compiled with the patch (remake.h); NULL: it was not */
 	bool asks_for_hooks; /* USPLICE is a word of a patch */
 	bool has_records;    /* the patch has hooks, or a name, for usplice */

@@ -10,6 +10,7 @@
 #include "build/patch/build.h"
 #include "build/compile.h"
 #include "build/file.h"
+#include "build/patch/epoch.h"
 #include "build/patch/remake.h"
 #include "build/patch/source.h"
 
@@ -79,6 +80,9 @@ static struct usp_error *run_one(struct build *build, const struct source *sourc
 		store = NULL;
 		return &usp_error_no_memory;
 	}
+	const char *words[N_HOOK_WORDS + 2] = {build->epoch};
+	for (size_t i = 0; environment && environment[i]; i++)
+		words[i + (build->epoch != NULL)] = environment[i];
 	if (mkdir(store, 0700) < 0 && errno != EEXIST)
 		return usp_error_errno(USP_FAILED, errno, "cannot make %s", store);
 	build_say(build, USP_LOG_INFO, "%s", what);
@@ -86,7 +90,7 @@ static struct usp_error *run_one(struct build *build, const struct source *sourc
 					  .directory = source->directory,
 					  .store = store,
 					  .output = output,
-					  .environment = (const char *const *)environment,
+					  .environment = words,
 					  .progress = tell,
 					  .context = &watch};
 	return usp_error_prefix(capture_run(&build->workdir, &options, ret), "%s", what);
@@ -161,7 +165,10 @@ static struct usp_error *patched(struct build *build, struct source *source)
 static struct usp_error *run_builds(struct build *build)
 {
 	struct source source;
-	struct usp_error *error = source_open(&build->workdir, build->options.source, &source);
+	struct usp_error *error = epoch_word(build->options.source, build->options.target, &build->epoch);
+	if (error)
+		return error;
+	error = source_open(&build->workdir, build->options.source, &source);
 	if (!error)
 		error = run_one(build, &source, "before", "the build as it is", NULL, &build->before);
 	if (!error)

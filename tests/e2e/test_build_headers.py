@@ -109,6 +109,31 @@ def wrong_build_command():
     contains(r.out, "the build compiles nothing from it")
 
 
+DATED = BLIND.replace("prog:", "all: prog\n.PHONY: again\nv.o: again\nprog:")
+VERSION = '#include <stdio.h>\n' + function("const char *version(void)", 'puts("built " __DATE__ " " __TIME__);', "return __TIME__;")
+
+
+@case
+def object_with_the_time_in_it():
+    """Compiled at each link, and another one each time."""
+    p = Project({**FILES, "v.c": VERSION}, {"x.c": ("* 2", "* 3")}, makefile=DATED)
+    p.install()
+    report, r = p.build()
+    equal((p.named(report, "replaced"), report["objects_identical"]), (["first"], 1), str(r))
+    seen = p.path("seen")
+    for number, (changelog, wanted) in enumerate((
+            ("a (1) b; urgency=low\n\n  * One.\n\n -- A B <a@b>  Sat, 01 Jan 2022 01:00:00 +0100\n", "1640995200"),
+            ("a (1) b; urgency=low\n\n -- A B <a@b>  no date\n", None))):
+        write(p.path("debian/changelog"), changelog)
+        p.build(command=["sh", "-c", "echo $SOURCE_DATE_EPOCH >> seen; make"])
+        with open(seen) as f:
+            equal(set(f.read().split()), {wanted or str(int(os.stat(p.target).st_mtime))})
+        os.unlink(seen)
+    p.build(command=["sh", "-c", "echo $SOURCE_DATE_EPOCH >> seen; make"], env={"SOURCE_DATE_EPOCH": "17"})
+    with open(seen) as f:
+        equal(set(f.read().split()), {"17"})
+
+
 # Goes by what is in the sources, and knows nothing of headers: what it is told by dates, it does not hear.
 BY_CONTENT = """#!/bin/sh
 set -e
