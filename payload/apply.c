@@ -363,9 +363,13 @@ static struct usp_error *apply_section(struct build *b, const struct payload_sec
 	for (size_t i = 0; i < s->n_relocations; i++) {
 		uint64_t offset = s->relocations[i].offset;
 		struct usp_error *error = apply_one(b, s, &i);
-		if (error)
-			return usp_error_prefix(error, "section %s+0x%llx", s->name,
-						(unsigned long long)offset);
+		if (!error)
+			continue;
+		const struct payload_symbol *function = payload_file_function_around(
+			b->file, (struct payload_place){(unsigned)(s - b->file->sections), offset});
+		return usp_error_prefix(error, "%s%s%ssection %s+0x%llx", function ? "function " : "",
+					function ? function->name : "", function ? ": " : "", s->name,
+					(unsigned long long)offset);
 	}
 	return NULL;
 }

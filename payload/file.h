@@ -123,6 +123,9 @@ bool payload_section_is_mapped(const struct payload_section *section);
 /* The function symbol that begins exactly at place, or NULL. */
 const struct payload_symbol *payload_file_function(const struct payload_file *file,
 						   struct payload_place place);
+/* The one that place lies in, or NULL. */
+const struct payload_symbol *payload_file_function_around(const struct payload_file *file,
+							  struct payload_place place);
 
 /* Offset of the first byte that a name or text may not have (control character, not UTF-8), or size. */
 size_t payload_text_check(const uint8_t *text, size_t size);

@@ -83,7 +83,8 @@ static struct usp_error *add_state(struct payload *payload, const char *value)
 			return payload_bad(".usplice.info: the state %s is there twice", state.name);
 	if (payload->n_states == PAYLOAD_STATES_MAX)
 		return payload_bad(".usplice.info: more than %d states", PAYLOAD_STATES_MAX);
-	struct payload_data_state *grown = reallocarray(payload->states, payload->n_states + 1, sizeof(*grown));
+	struct payload_data_state *grown =
+		reallocarray(payload->states, payload->n_states + 1, sizeof(*grown));
 	if (!grown)
 		return &usp_error_no_memory;
 	payload->states = grown;

@@ -206,8 +206,8 @@ static struct usp_error *list_functions(struct payload_file *file)
 	return NULL;
 }
 
-const struct payload_symbol *payload_file_function(const struct payload_file *file,
-						   struct payload_place place)
+/* How many functions begin before the place. */
+static uint32_t functions_before(const struct payload_file *file, struct payload_place place)
 {
 	uint32_t low = 0, high = file->n_functions;
 	while (low < high) {
@@ -218,10 +218,27 @@ const struct payload_symbol *payload_file_function(const struct payload_file *fi
 		else
 			high = middle;
 	}
-	if (low == file->n_functions)
+	return low;
+}
+
+const struct payload_symbol *payload_file_function(const struct payload_file *file,
+						   struct payload_place place)
+{
+	uint32_t i = functions_before(file, place);
+	if (i == file->n_functions)
 		return NULL;
-	const struct payload_symbol *s = &file->symbols[file->functions[low]];
+	const struct payload_symbol *s = &file->symbols[file->functions[i]];
 	return s->section == place.section && s->value == place.offset ? s : NULL;
+}
+
+const struct payload_symbol *payload_file_function_around(const struct payload_file *file,
+							  struct payload_place place)
+{
+	uint32_t i = functions_before(file, (struct payload_place){place.section, place.offset + 1});
+	if (!i)
+		return NULL;
+	const struct payload_symbol *s = &file->symbols[file->functions[i - 1]];
+	return s->section == place.section && place.offset - s->value < s->size ? s : NULL;
 }
 
 struct usp_error *payload_file_symbols(struct payload_file *file)

@@ -147,9 +147,10 @@ static struct usp_error *read_table(struct object *object, const struct object_s
 	    table->entry_size != sizeof(Elf64_Rela) || table->size % sizeof(Elf64_Rela))
 		return object_bad("relocation section %s is malformed", table->name);
 	struct object_section *to = &object->sections[table->info];
-	/* Of what is not compared, only the line table and the unwind information are of interest. */
-	if (to->kind == OBJECT_KIND_IGNORED && strcmp(to->name, ".debug_line") &&
-	    strcmp(to->name, ".eh_frame"))
+	/* Of what is not compared, only the line table (not a compressed one) and the unwind information are of interest. */
+	if (to->kind == OBJECT_KIND_IGNORED &&
+	    (to->flags & SHF_COMPRESSED ||
+	     (strcmp(to->name, ".debug_line") && strcmp(to->name, ".eh_frame"))))
 		return NULL;
 	if (to->relocations)
 		return object_bad("section %s has two relocation sections", to->name);

@@ -56,6 +56,10 @@ static int index_of(unsigned name)
 	case DW_AT_dwo_name:
 	case DW_AT_GNU_dwo_name:
 		return TYPES_AT_DWO_NAME;
+	case DW_AT_low_pc:
+		return TYPES_AT_LOW_PC;
+	case DW_AT_ranges:
+		return TYPES_AT_RANGES;
 	default:
 		return -1;
 	}
@@ -171,6 +175,19 @@ bool types_die_is_static(const struct types_die *d)
 	int first = block.data[0], last = block.data[block.length - 1];
 	return first == DW_OP_addr || first == DW_OP_addrx || first == DW_OP_GNU_addr_index ||
 	       (block.length > 2 && (last == DW_OP_form_tls_address || last == DW_OP_GNU_push_tls_address));
+}
+
+struct usp_error *types_die_next_range(const struct types_die *d, struct types_die_range *range)
+{
+	Dwarf_Die die = d->die;
+	ptrdiff_t before = range->next;
+	range->next = 0;
+	if (!types_die_has(d, TYPES_AT_LOW_PC) && !types_die_has(d, TYPES_AT_RANGES))
+		return NULL;
+	range->next = dwarf_ranges(&die, before, &range->base, &range->start, &range->end);
+	return range->next < 0 || (range->next && range->next <= before)
+		       ? types_broken("places of a function's code")
+		       : NULL;
 }
 
 uint64_t types_die_expression_hash(const struct types_die *d, enum types_attr a)

@@ -10,6 +10,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -38,6 +39,8 @@ enum types_attr {
 	TYPES_AT_ALIGNMENT,
 	TYPES_AT_VTABLE_SLOT,
 	TYPES_AT_DWO_NAME,
+	TYPES_AT_LOW_PC,
+	TYPES_AT_RANGES,
 	TYPES_N_ATTRS,
 };
 
@@ -64,6 +67,12 @@ bool types_die_flag(const struct types_die *d, enum types_attr a);
 bool types_die_number(const struct types_die *d, enum types_attr a, uint64_t *ret);
 /* Whether its location is a fixed place in memory or in each thread's own. */
 bool types_die_is_static(const struct types_die *d);
+/* Where the code of a function is: each part of it, one after the other. Begins with all zeros. */
+struct types_die_range {
+	ptrdiff_t next; /* 0 afterwards: there is no further one */
+	uint64_t base, start, end;
+};
+_must_check_ struct usp_error *types_die_next_range(const struct types_die *d, struct types_die_range *range);
 /* The expression's bytes hashed, for comparing; 0 of none. */
 uint64_t types_die_expression_hash(const struct types_die *d, enum types_attr a);
 /* NULL when absent or empty. It lives as long as the file is open. */

@@ -9,6 +9,7 @@
 
 #include "build/file.h"
 #include "build/object/object.h"
+#include "build/types/address.h"
 
 /* Debug information is nowhere but in the object itself. */
 static int find_nothing(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
@@ -66,6 +67,8 @@ static struct usp_error *survey_sections(Elf *elf, struct survey *ret)
 		if (size > OBJECT_FILE_MAX || ret->size > OBJECT_FILE_MAX)
 			return object_bad("section %s: too large", name);
 		ret->size += size;
+		if ((header.sh_flags & SHF_ALLOC) && header.sh_addr)
+			return usp_errorf(USP_UNSUPPORTED, "section %s has an address already", name);
 		ret->info += !strcmp(name, ".debug_info");
 		ret->types += !strcmp(name, ".debug_types");
 		ret->old += !strncmp(name, ".zdebug", 7);
@@ -165,6 +168,8 @@ struct usp_error *types_side_read(struct types_side *side)
 	struct usp_error *error = open_dwarf(side);
 	if (!error)
 		error = types_walk(side);
+	if (!error)
+		error = types_address_read(side);
 	if (error)
 		return error;
 	side->by_address = calloc(side->n_entries + 1, sizeof(*side->by_address));
@@ -191,6 +196,8 @@ void types_side_close(struct types_side *side)
 	free(side->entries);
 	free(side->by_address);
 	free(side->bodies);
+	free(side->symbols);
+	free(side->ranges);
 	types_text_deinit(&side->reader.text);
 	types_pool_deinit(&side->pool);
 	if (side->dwfl)

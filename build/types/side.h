@@ -33,9 +33,21 @@ struct types_entry {
 
 /* A function with code, or with the source that was inlined: where to look for what it uses. */
 struct types_body {
-	const char *symbol;
+	const char *
+		symbol; /* as far as the debug information says: the linkage name, else the source's; NULL: none */
 	Dwarf_Die die;
 	uint32_t unit;
+};
+
+/* A place with a name, and where a body's code is; in addresses as libdwfl has laid out the sections (address.h). */
+struct types_symbol {
+	const char *name;
+	uint64_t address;
+};
+
+struct types_range {
+	uint64_t start, end;
+	size_t body;
 };
 
 struct types_side {
@@ -51,6 +63,10 @@ struct types_side {
 	uint32_t *by_address; /* indices of entries by their DIE's address */
 	struct types_body *bodies;
 	size_t n_bodies, bodies_capacity;
+	struct types_symbol *symbols; /* by name */
+	size_t n_symbols;
+	struct types_range *ranges;
+	size_t n_ranges;
 	uint32_t n_units;
 };
 

@@ -54,7 +54,8 @@ const char *types_kind_word(enum types_kind kind);
 
 /*
  * before and after are paths of relocatable objects; functions are names of symbols of after (the changed
- * and the added ones); f.part.0 and its like stand for f. Errors: a file that cannot be read or is no
+ * and the added ones). In each build, what it uses is what the debug information says of the code at that
+ * symbol; of a clone or part that is not there (f.part.0), of f's. Errors: a file that cannot be read or is no
  * object. Debug information that is missing or broken is no error but TYPES_UNKNOWN. Names in the report
  * are its own.
  */

@@ -6,6 +6,7 @@
 
 #include "build/object/object.h"
 #include "build/object/name.h"
+#include "build/types/address.h"
 
 struct todo {
 	Dwarf_Die die;
@@ -143,28 +144,76 @@ static struct usp_error *push_unit(struct search *s, uint32_t unit)
 	return NULL;
 }
 
+static struct usp_error *push_body(struct search *s, const struct types_body *body, uint32_t *unit)
+{
+	struct usp_error *error = push(s, &body->die, false);
+	if (!error && body->unit != *unit)
+		error = push_unit(s, body->unit);
+	*unit = body->unit;
+	return error;
+}
+
+/* *n: symbols of this name; *found: all of them have debug information. */
+static struct usp_error *push_symbols(struct search *s, const char *name, size_t length, size_t *n,
+				      bool *found)
+{
+	const struct types_side *side = s->side;
+	const struct types_symbol *v = types_address_symbols(side, name, length, n);
+	struct usp_error *error = NULL;
+	uint32_t unit = UINT32_MAX;
+	*found = *n;
+	for (size_t i = 0; i < *n && !error; i++) {
+		bool covered = false;
+		for (size_t k = 0; k < side->n_ranges && !error; k++) {
+			const struct types_range *range = &side->ranges[k];
+			if (v[i].address < range->start || v[i].address >= range->end)
+				continue;
+			covered = true;
+			error = push_body(s, &side->bodies[range->body], &unit);
+		}
+		*found &= covered;
+	}
+	return error;
+}
+
 static bool is_body_of(const struct types_body *body, const char *symbol)
 {
 	size_t n = object_name_source(symbol);
-	return !strcmp(body->symbol, symbol) || (!strncmp(body->symbol, symbol, n) && !body->symbol[n]);
+	return body->symbol &&
+	       (!strcmp(body->symbol, symbol) || (!strncmp(body->symbol, symbol, n) && !body->symbol[n]));
+}
+
+static struct usp_error *push_named_bodies(struct search *s, const char *symbol, bool *found)
+{
+	struct usp_error *error = NULL;
+	uint32_t unit = UINT32_MAX;
+	for (size_t i = 0; i < s->side->n_bodies && !error; i++) {
+		const struct types_body *body = &s->side->bodies[i];
+		if (!is_body_of(body, symbol))
+			continue;
+		*found = true;
+		error = push_body(s, body, &unit);
+	}
+	return error;
+}
+
+/*
+ * By where its code is; a part or clone that has no debug information of its own, or is not in this build, as what it
+ * was made from. By name only what has no code here: it was inlined everywhere.
+ */
+static struct usp_error *push_function(struct search *s, const char *symbol, bool *found)
+{
+	size_t length = strlen(symbol), source = object_name_source(symbol), n, n_source = 0;
+	struct usp_error *error = push_symbols(s, symbol, length, &n, found);
+	if (!error && !*found && source < length)
+		error = push_symbols(s, symbol, source, &n_source, found);
+	return error || n || n_source ? error : push_named_bodies(s, symbol, found);
 }
 
 struct usp_error *types_use(const struct types_side *side, const char *symbol, bool *used, bool *found)
 {
 	_cleanup_(search_deinit) struct search s = {.side = side, .used = used};
-	struct usp_error *error = NULL;
-	uint32_t unit = UINT32_MAX;
-	*found = false;
-	for (size_t i = 0; i < side->n_bodies && !error; i++) {
-		const struct types_body *body = &side->bodies[i];
-		if (!is_body_of(body, symbol))
-			continue;
-		*found = true;
-		error = push(&s, &body->die, false);
-		if (!error && body->unit != unit)
-			error = push_unit(&s, body->unit);
-		unit = body->unit;
-	}
+	struct usp_error *error = push_function(&s, symbol, found);
 	while (!error && s.n_todo) {
 		struct todo todo = s.todo[--s.n_todo];
 		error = visit(&s, &todo);

@@ -105,6 +105,8 @@ static struct usp_error *add_function(struct walk *walk, const struct types_die 
 			(struct types_body){.symbol = symbol, .die = d->die, .unit = walk->unit};
 	}
 	walk->whole |= types_die_flag(d, TYPES_AT_PROTOTYPED);
+	if (!symbol)
+		return NULL;
 	/* The source's own word on the signature is at the origin; `f()` in old C says nothing. */
 	bool silent = declared && !types_die_flag(d, TYPES_AT_PROTOTYPED) &&
 		      (!found || child.tag == DW_TAG_unspecified_parameters);
@@ -176,7 +178,7 @@ static struct usp_error *visit(struct walk *walk, const struct types_die *d, str
 		return add_variable(walk, d, scope);
 	case DW_TAG_subprogram:
 		error = types_die_symbol(d, &symbol);
-		return error || !symbol ? error : add_function(walk, d, symbol);
+		return error ? error : add_function(walk, d, symbol);
 	case DW_TAG_base_type:
 	case DW_TAG_pointer_type:
 		walk->types = true;

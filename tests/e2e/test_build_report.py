@@ -386,4 +386,15 @@ def builds_that_are_kept():
     contains(r.err, kept)
 
 
+@case
+def compressed_debug_information():
+    text = "long answer(long n)\n{\n\treturn n * 3;\n}\n" + "\n".join("long f%d(long n) { return n + %d; }" % (i, i) for i in range(200))
+    for cc in COMPILERS:
+        p = Project(text, ("n * 3", "n * 4"), make(cc, "-O2 -gz"), name=cc)
+        program = p.install()
+        report, r = p.build()
+        equal(p.named(report, "replaced"), ["answer"], cc)
+        behaves(p, program, {2: (6, 8)})
+
+
 main()
