@@ -44,14 +44,6 @@ bool module_imports(struct module *module, const char *name)
 	return has_symbol(module, name, false);
 }
 
-bool module_is_program(const struct module *module)
-{
-	for (size_t i = 0; i < module->n_phdr; i++)
-		if (module->phdr[i].p_type == PT_INTERP)
-			return true;
-	return module->ehdr.e_type == ET_EXEC;
-}
-
 static bool is_plain(const char *name)
 {
 	return *name && !strchr(name, '/') && strlen(name) < 256;

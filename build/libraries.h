@@ -30,7 +30,4 @@ bool libraries_export(const struct libraries *libraries, const char *name);
 bool module_exports(struct module *module, const char *name);
 bool module_imports(struct module *module, const char *name);
 
-/* A program, as against a library, whose names a program may bring or replace. */
-bool module_is_program(const struct module *module);
-
 #endif

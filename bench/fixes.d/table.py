@@ -80,7 +80,8 @@ FIXES = [
     fix("libevent-shipped", "libevent", "2.1.12-stable-8", patch="CVE-2026-63382.patch CVE-2026-63379.patch "
         "CVE-2026-63381.patch CVE-2026-63383.patch CVE-2026-63384.patch CVE-2026-63385.patch CVE-2026-63387.patch",
         fixed="2.1.12-stable-8+deb12u1", needs="debhelper libssl-dev", configure=DEBHELPER,
-        make=cleaned("include/event2/event-config.h", "libevent.la"), linked=".libs/libevent-2.1.so.7.0.1", server="evhttpd",
+        make=cleaned("include/event2/event-config.h", "libevent.la"), linked=".libs/libevent-2.1.so.7.0.1",
+        server="evhttpd",
         shipped=Shipped("libevent-2.1-7", "2.1.12-stable-8", "/usr/lib/x86_64-linux-gnu/libevent-2.1.so.7.0.1")),
     fix("redis-shipped", "redis", "5:7.0.15-1~deb12u7", patch="CVE-2026-23631.patch CVE-2026-25243.patch "
         "CVE-2026-66373.patch CVE-2026-81934.patch CVE-2026-92925.patch", fixed="5:7.0.15-1~deb12u10",

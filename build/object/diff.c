@@ -110,6 +110,8 @@ struct usp_error *object_diff(struct object *before, struct object *after, struc
 			calloc(diff->side[side]->n_pieces + (size_t)1, sizeof(**diff->verdicts));
 		if (!diff->verdicts[side])
 			error = &usp_error_no_memory;
+		if (!error)
+			error = object_except_read(diff->side[side], &diff->except[side]);
 	}
 	if (!error)
 		error = object_pairs_init(before, after, &diff->pairs);
@@ -133,6 +135,8 @@ void object_diff_destroy(struct object_diff *diff)
 	free(diff->problems);
 	free(diff->verdicts[0]);
 	free(diff->verdicts[1]);
+	object_except_deinit(&diff->except[0]);
+	object_except_deinit(&diff->except[1]);
 	object_pairs_deinit(&diff->pairs);
 	object_close(diff->side[0]);
 	object_close(diff->side[1]);

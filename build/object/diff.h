@@ -9,6 +9,7 @@
 
 #include <usplice/build.h>
 
+#include "build/object/except.h"
 #include "build/object/pair.h"
 
 struct object_verdict {
@@ -26,6 +27,7 @@ struct object_problem {
 struct object_diff {
 	struct object *side[2];
 	struct object_pairs pairs;
+	struct object_except except[2];
 	struct object_verdict *verdicts[2]; /* of each piece; twins have the same */
 	struct object_problem *problems;
 	size_t n_problems, problem_capacity;

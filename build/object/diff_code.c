@@ -28,6 +28,12 @@ static struct usp_error *compare_pair(struct object_diff *diff, struct object_eq
 				  *b = &diff->side[0]->pieces[diff->pairs.other[OBJECT_AFTER][after]];
 	struct object_difference difference;
 	enum object_same same = object_compare(equal, b, a, &difference);
+	const struct object_except *const except[2] = {&diff->except[0], &diff->except[1]};
+	if (same != OBJECT_DIFFERENT &&
+	    !object_except_equal(equal, except, diff->pairs.other[OBJECT_AFTER][after], after)) {
+		set_both(diff, after, USP_DIFF_CHANGED, "what it does about exceptions is another");
+		return NULL;
+	}
 	if (same == OBJECT_SAME)
 		return NULL;
 	char *text = NULL;

@@ -102,6 +102,17 @@ static struct usp_error *judge_pair(struct object_diff *diff, struct object_equa
 					   "%s: the running program has the old one", why);
 }
 
+/* A table of exceptions that was compared with the functions that it belongs to. */
+static bool is_covered(const struct object_diff *diff, int side, uint32_t piece)
+{
+	if (piece == OBJECT_NONE)
+		return true;
+	const struct object *object = diff->side[side];
+	uint32_t section = object->pieces[piece].section;
+	return object_except_is_table(&object->sections[section]) &&
+	       object_except_covers(object, &diff->except[side], section);
+}
+
 /* Sections that are compared as a whole. */
 static struct usp_error *judge_whole(struct object_diff *diff, struct object_equal *equal, uint32_t before,
 				     uint32_t after)
@@ -113,6 +124,8 @@ static struct usp_error *judge_whole(struct object_diff *diff, struct object_equ
 	const char *what = before == OBJECT_NONE ? "is new" : after == OBJECT_NONE ? "is gone" : "differs";
 	if (before != OBJECT_NONE && after != OBJECT_NONE &&
 	    object_equal_contents(equal, &diff->side[0]->pieces[before], &diff->side[1]->pieces[after]))
+		return NULL;
+	if (is_covered(diff, OBJECT_BEFORE, before) && is_covered(diff, OBJECT_AFTER, after))
 		return NULL;
 	return object_diff_problem(
 		diff, start ? USP_DIFF_PROBLEM_START : USP_DIFF_PROBLEM_SECTION, s->name,

@@ -90,24 +90,28 @@ static struct usp_error *tell_start(struct build *build, const struct build_obje
 {
 	const struct object *after = o->diff->side[OBJECT_AFTER], *before = o->diff->side[OBJECT_BEFORE];
 	uint32_t twin = o->diff->pairs.other[OBJECT_AFTER][i];
-	bool once = false;
+	enum runs once = RUNS_ANYTIME;
 	if (!take_replaces(t, i))
 		return NULL;
 	struct usp_error *error = function_runs_once(build->against.module, take_original(t, i), &once);
-	for (uint32_t k = 0; k < before->n_pieces && !once; k++) {
+	for (uint32_t k = 0; k < before->n_pieces && once != RUNS_ONCE; k++) {
 		const struct object_piece *p = &before->pieces[k];
 		if (object_piece_section(before, p)->kind != OBJECT_KIND_START)
 			continue;
 		for (size_t r = 0; r < p->n_references; r++)
-			once |= p->references[r].target == OBJECT_TARGET_PIECE &&
-				p->references[r].piece == twin;
+			if (p->references[r].target == OBJECT_TARGET_PIECE && p->references[r].piece == twin)
+				once = RUNS_ONCE;
 	}
-	if (error || !once)
+	if (error || once == RUNS_ANYTIME)
 		return error;
 	return build_report_finding(
-		build, "start", false, o->name, after->pieces[i].name,
-		"runs once, when the program starts or ends (only main() leads to it, outside of "
-		"loops): a process that runs has it behind it, or is still inside");
+		build, "start", once == RUNS_ONCE_HERE, o->name, after->pieces[i].name,
+		once == RUNS_ONCE
+			? "runs once, when the program starts or ends (only main() leads to it, outside of "
+			  "loops): a process that runs has it behind it, or is still inside"
+			: "runs once, as far as this program goes (only main() leads to it, outside of "
+			  "loops; what a library calls is not seen): then a process that runs has it behind "
+			  "it");
 }
 
 static struct usp_error *tell_functions(struct build *build, const struct take_object *objects)

@@ -81,6 +81,7 @@ static struct usp_error *read_ranges(struct types_side *side, size_t body, size_
 			return error;
 		if (!object_grow(&side->ranges, side->n_ranges, capacity, sizeof(*side->ranges)))
 			return &usp_error_no_memory;
+		side->bodies[body].placed = true;
 		side->ranges[side->n_ranges++] =
 			(struct types_range){.start = range.start, .end = range.end, .body = body};
 	}

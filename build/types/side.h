@@ -37,6 +37,7 @@ struct types_body {
 		symbol; /* as far as the debug information says: the linkage name, else the source's; NULL: none */
 	Dwarf_Die die;
 	uint32_t unit;
+	bool placed; /* where its code is, is said */
 };
 
 /* A place with a name, and where a body's code is; in addresses as libdwfl has laid out the sections (address.h). */

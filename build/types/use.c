@@ -183,13 +183,13 @@ static bool is_body_of(const struct types_body *body, const char *symbol)
 	       (!strcmp(body->symbol, symbol) || (!strncmp(body->symbol, symbol, n) && !body->symbol[n]));
 }
 
-static struct usp_error *push_named_bodies(struct search *s, const char *symbol, bool *found)
+static struct usp_error *push_named_bodies(struct search *s, const char *symbol, bool placed, bool *found)
 {
 	struct usp_error *error = NULL;
 	uint32_t unit = UINT32_MAX;
 	for (size_t i = 0; i < s->side->n_bodies && !error; i++) {
 		const struct types_body *body = &s->side->bodies[i];
-		if (!is_body_of(body, symbol))
+		if (!is_body_of(body, symbol) || (body->placed && !placed))
 			continue;
 		*found = true;
 		error = push_body(s, body, &unit);
@@ -199,7 +199,8 @@ static struct usp_error *push_named_bodies(struct search *s, const char *symbol,
 
 /*
  * By where its code is; a part or clone that has no debug information of its own, or is not in this build, as what it
- * was made from. By name only what has no code here: it was inlined everywhere.
+ * was made from. By name where that does not help: of what was inlined everywhere, and of what gcc has found equal to
+ * another function (-fipa-icf); but if it has code, not one whose code is elsewhere.
  */
 static struct usp_error *push_function(struct search *s, const char *symbol, bool *found)
 {
@@ -207,7 +208,7 @@ static struct usp_error *push_function(struct search *s, const char *symbol, boo
 	struct usp_error *error = push_symbols(s, symbol, length, &n, found);
 	if (!error && !*found && source < length)
 		error = push_symbols(s, symbol, source, &n_source, found);
-	return error || n || n_source ? error : push_named_bodies(s, symbol, found);
+	return error || *found ? error : push_named_bodies(s, symbol, !n && !n_source, found);
 }
 
 struct usp_error *types_use(const struct types_side *side, const char *symbol, bool *used, bool *found)

@@ -40,15 +40,16 @@ bool callers_is_part(struct analysis *a, const struct function_extent *function)
 		return true;
 	}
 	if (!*known)
-		*known = is_called(a, function->start) || sites_address_taken(a, function->start) ? FUNCTION
-												  : PART;
+		*known = is_called(a, function->start) || sites_address_taken(a, function->start, true)
+				 ? FUNCTION
+				 : PART;
 	return *known == PART;
 }
 
 bool callers_all_known(struct analysis *a, const struct function_extent *function)
 {
 	return function->is_local && !callers_is_part(a, function) &&
-	       !sites_address_taken(a, function->start);
+	       !sites_address_taken(a, function->start, true);
 }
 
 static clobber_set pass(struct analysis *a, const struct function_extent *function, unsigned depth)

@@ -156,9 +156,20 @@ struct usp_error *sites_find(struct analysis *a, uint64_t start, uint64_t end, s
 	return NULL;
 }
 
-/* An aligned word of what is loaded; symbol tables and debug information, which are not, hold every address. */
-static bool is_held(const struct module *module, uint64_t address)
+/* The file's bytes of .dynsym; none: no section headers say where. */
+static struct range dynamic_symbols(const struct module *module)
 {
+	for (size_t i = 0; i < module->n_shdr; i++)
+		if (module->shdr[i].sh_type == SHT_DYNSYM)
+			return (struct range){module->shdr[i].sh_offset,
+					      module->shdr[i].sh_offset + module->shdr[i].sh_size};
+	return (struct range){0};
+}
+
+/* An aligned word of what is loaded; symbol tables and debug information, which are not, hold every address. */
+static bool is_held(const struct module *module, uint64_t address, bool exports)
+{
+	struct range left_out = exports ? (struct range){0} : dynamic_symbols(module);
 	for (size_t k = 0; k < module->n_phdr; k++) {
 		const Elf64_Phdr *p = &module->phdr[k];
 		if (p->p_type != PT_LOAD || p->p_offset > module->file_size)
@@ -166,13 +177,14 @@ static bool is_held(const struct module *module, uint64_t address)
 		uint64_t end = module->file_size - p->p_offset < p->p_filesz ? module->file_size
 									     : p->p_offset + p->p_filesz;
 		for (uint64_t i = (p->p_offset + 7) & ~UINT64_C(7); i + 8 <= end; i += 8)
-			if (!memcmp(module->file + i, &address, 8))
+			if (!memcmp(module->file + i, &address, 8) &&
+			    (i < left_out.start || i >= left_out.end))
 				return true;
 	}
 	return false;
 }
 
-bool sites_address_taken(struct analysis *a, uint64_t address)
+bool sites_address_taken(struct analysis *a, uint64_t address, bool exports)
 {
 	const struct module *module = a->text.module;
 	for (size_t p = 0; p < a->text.n_pieces; p++) {
@@ -190,5 +202,5 @@ bool sites_address_taken(struct analysis *a, uint64_t address)
 				return true;
 		}
 	}
-	return is_held(module, address);
+	return is_held(module, address, exports);
 }

@@ -21,9 +21,9 @@ _must_check_ struct usp_error *sites_find(struct analysis *a, uint64_t start, ui
 /*
  * Whether the address is (or could be) used other than by direct branches: an instruction forms it, or an
  * aligned word of the file holds it (a relocation's addend, a pointer in a file that is not position
- * independent).
+ * independent). exports: also if all that holds it is the dynamic symbol table.
  */
-bool sites_address_taken(struct analysis *a, uint64_t address);
+bool sites_address_taken(struct analysis *a, uint64_t address, bool exports);
 void sites_deinit(struct sites *sites);
 
 #endif

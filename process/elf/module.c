@@ -259,6 +259,14 @@ struct module *modules_find_address(const struct modules *modules, uint64_t addr
 	return NULL;
 }
 
+bool module_is_program(const struct module *module)
+{
+	for (size_t i = 0; i < module->n_phdr; i++)
+		if (module->phdr[i].p_type == PT_INTERP)
+			return true;
+	return module->ehdr.e_type == ET_EXEC;
+}
+
 void build_id_format(const uint8_t *build_id, size_t size, char *buf)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -91,6 +91,9 @@ _must_check_ int module_read_file(const struct module *module, uint64_t link_add
  */
 bool module_same_in_memory(const struct module *module);
 
+/* A program, as against a library, whose names a program may bring or replace. */
+bool module_is_program(const struct module *module);
+
 /* Hex of a build-id into buf (2 * size + 1 bytes). */
 void build_id_format(const uint8_t *build_id, size_t size, char *buf);
 

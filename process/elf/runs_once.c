@@ -35,42 +35,48 @@ static bool is_exported(struct module *module, uint64_t address)
 	return !dynamic;
 }
 
-static bool runs_once(struct analysis *a, const struct function_extent *function, unsigned depth);
+static enum runs runs_once(struct analysis *a, const struct function_extent *function, unsigned depth);
 
-static bool is_called_once(struct analysis *a, uint64_t site, unsigned depth)
+static enum runs is_called_once(struct analysis *a, uint64_t site, unsigned depth)
 {
 	struct function_extent caller;
 	const struct insn *insn = text_at(&a->text, site);
-	return insn && (insn->flow == FLOW_CALL || insn->flow == FLOW_JUMP || insn->flow == FLOW_BRANCH) &&
-	       analysis_function(a, site, &caller) && !is_in_loop(a, &caller, site) &&
-	       runs_once(a, &caller, depth + 1);
+	if (!insn || (insn->flow != FLOW_CALL && insn->flow != FLOW_JUMP && insn->flow != FLOW_BRANCH) ||
+	    !analysis_function(a, site, &caller) || is_in_loop(a, &caller, site))
+		return RUNS_ANYTIME;
+	return runs_once(a, &caller, depth + 1);
 }
 
-static bool runs_once(struct analysis *a, const struct function_extent *function, unsigned depth)
+static enum runs runs_once(struct analysis *a, const struct function_extent *function, unsigned depth)
 {
 	struct sites sites = {0};
 	if (!strcmp(function->name, "main"))
-		return true;
-	if (depth > DEPTH_MAX || is_exported(a->text.module, function->start) ||
-	    callers_is_part(a, function) || sites_address_taken(a, function->start))
-		return false;
+		return RUNS_ONCE;
+	bool exported = is_exported(a->text.module, function->start);
+	if (depth > DEPTH_MAX || (exported && !module_is_program(a->text.module)) ||
+	    callers_is_part(a, function) || sites_address_taken(a, function->start, false))
+		return RUNS_ANYTIME;
 	struct usp_error *error = sites_find(a, function->start, function->start + 1, &sites);
-	bool once = !error && sites.n;
-	for (size_t i = 0; i < sites.n && once; i++)
-		once = is_called_once(a, sites.v[i], depth);
+	enum runs ret = error || !sites.n ? RUNS_ANYTIME : exported ? RUNS_ONCE_HERE : RUNS_ONCE;
+	for (size_t i = 0; i < sites.n && ret; i++) {
+		enum runs here = is_called_once(a, sites.v[i], depth);
+		ret = here < ret ? here : ret;
+	}
 	sites_deinit(&sites);
 	usp_error_destroy(error);
-	return once;
+	return ret;
 }
 
-struct usp_error *function_runs_once(struct module *module, uint64_t address, bool *ret)
+struct usp_error *function_runs_once(struct module *module, uint64_t address, enum runs *ret)
 {
 	struct analysis a = {0};
 	struct function_extent function;
-	*ret = false;
+	*ret = RUNS_ANYTIME;
 	struct usp_error *error = text_init_module(&a.text, module);
 	if (!error && analysis_function(&a, address, &function) && function.start == address)
-		*ret = runs_once(&a, &function, 0) && !a.exhausted && !a.no_memory;
+		*ret = runs_once(&a, &function, 0);
+	if (a.exhausted || a.no_memory)
+		*ret = RUNS_ANYTIME;
 	analysis_deinit(&a);
 	return error;
 }

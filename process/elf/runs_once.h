@@ -9,10 +9,17 @@
 
 #include "process/elf/module.h"
 
+enum runs {
+	RUNS_ANYTIME,
+	RUNS_ONCE_HERE, /* as far as this program goes: it, or a caller of it, is exported (-rdynamic) */
+	RUNS_ONCE,
+};
+
 /*
- * The function at a link-time address of the module. *ret is true only if that is certain: what other modules may call,
- * whose address is taken, or that is called from a place that cannot be understood, may run at any time.
+ * The function at a link-time address of the module. Once only if that is certain: what other modules may call, whose
+ * address is taken, or that is called from a place that cannot be understood, may run at any time. A child that is forked
+ * in main()'s course, and goes on there, is not thought of.
  */
-_must_check_ struct usp_error *function_runs_once(struct module *module, uint64_t address, bool *ret);
+_must_check_ struct usp_error *function_runs_once(struct module *module, uint64_t address, enum runs *ret);
 
 #endif

@@ -120,6 +120,12 @@ def code_that_ran_when_the_program_started():
         equal([(f["kind"], plain(f["name"])) for f in report["findings"]], [("start", "configure")], str(r))
         report, r = p.build("--allow", "start=the next one may matter")
         equal(p.named(report, "replaced"), ["configure"], str(r))
+        # Exported by a program: nobody is known who would call it again, and one might.
+        e = Project({"main.c": START.replace(") static void configure", ") void configure")}, {"main.c": ("? 1 : 2", "? 1 : 3")},
+                    ["make", "CC=" + cc, "LDFLAGS=-rdynamic"], main=START, name=cc + "-exported")
+        e.install()
+        report, r = e.build()
+        equal([(f["kind"], f["name"], f["note"]) for f in report["findings"]], [("start", "configure", True)], str(r))
         # What is called from the loop is no such code. (With -fipa-ra main() would change with it.)
         q = Project({"main.c": START}, {"main.c": ("i * factor", "i + factor")},
                     make(cc, "-O2 -fno-ipa-ra" if cc == "gcc" else "-O2"), main=START, name=cc + "-work")
