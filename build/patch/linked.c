@@ -316,8 +316,15 @@ static struct usp_error *choose_names(struct build *build)
 		usp_error_destroy(error);
 		return told;
 	}
+	error = symbol_table_full(build->twin, &table);
+	if (!error && !table->has_symtab)
+		error = usp_errorf(
+			USP_NOT_FOUND,
+			"neither %s nor the file that this build links, %s, has a symbol table: without "
+			"names nothing can be found in it. Have the build link it without -s",
+			build->options.target, build->linked_before->path);
 	build->names = build->twin;
-	return NULL;
+	return error;
 }
 
 struct usp_error *build_link(struct build *build)

@@ -102,4 +102,12 @@ def other_flags():
     contains(r.err, program, "another program: its .")
 
 
+@case
+def linked_without_symbols():
+    p = Project(CODE, EDIT, command=["make", "CFLAGS=-g -O2", "LDFLAGS=-s"])
+    p.install()
+    _, r = p.build(code=NOT_FOUND)
+    contains(r.err, "neither", "has a symbol table", "without -s")
+
+
 main()
