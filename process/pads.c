@@ -28,7 +28,8 @@ static struct usp_error *find_enterable(const struct target *target, struct reco
 		if (function->enterable)
 			break;
 		/* What another payload has written there is not what the old code looks like. */
-		if (function->site >= range->start && function->site_length <= range->end - function->site)
+		if (function->site >= range->start && function->site < range->end &&
+		    function->site_length <= range->end - function->site)
 			memcpy(code + (function->site - range->start), function->original,
 			       function->site_length);
 		function->enterable =
