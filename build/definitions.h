@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "build/object/object.h"
 #include "process/elf/module.h"
 #include "process/elf/symbol_table.h"
 
@@ -20,5 +21,11 @@ struct definitions {
 
 _must_check_ struct usp_error *definitions_find(struct module *names, const char *name,
 						struct definitions *ret);
+
+/*
+ * Whether something of the object may be in the module: by the name of its source and by its global names, as far as there
+ * are any. False: the linker has left it out (a member of an archive, sections that nobody uses), or never had it.
+ */
+_must_check_ struct usp_error *definitions_have(struct module *names, const struct object *object, bool *ret);
 
 #endif

@@ -314,6 +314,7 @@ static void deinit(struct build *build)
 	}
 	free(build->objects);
 	free(build->epoch);
+	free(build->unread);
 	capture_deinit(&build->before);
 	capture_deinit(&build->after);
 	module_close(build->twin);

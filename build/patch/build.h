@@ -27,6 +27,7 @@ struct build_object {
 	struct object_diff *diff;		     /* NULL: not compared (yet) */
 	struct place place;
 	bool placed;
+	bool left_out; /* by the linker: nothing of it is in the target */
 };
 
 struct build {
@@ -42,6 +43,8 @@ struct build {
 	size_t n_objects;
 	char *epoch;	     /* SOURCE_DATE_EPOCH=…, or NULL: the environment has it */
 	const char *remade;  /* why all of it was compiled with the patch (remake.h); NULL: it was not */
+	const char **unread; /* sources of the patch that the build compiles nothing from */
+	size_t n_unread;
 	bool asks_for_hooks; /* USPLICE is a word of a patch */
 	bool has_records;    /* the patch has hooks, or a name, for usplice */
 	struct usp_build_report *report;

@@ -107,11 +107,17 @@ static struct usp_error *prove(struct build *build, struct build_object *o)
 		has_code = true;
 		error = prove_piece(build, o, i, &found, &different);
 	}
-	/* The linker may leave out what nobody uses; all of a linked object is strange. */
-	if (!error && has_code && !found)
-		error = build_report_finding(build, "proof", false, o->name, o->name,
-					     "no function of it is found in the target");
-	return error;
+	if (error || !has_code || found)
+		return error;
+	bool known;
+	error = definitions_have(build->names, before, &known);
+	if (error)
+		return error;
+	o->left_out = !known;
+	return build_report_finding(
+		build, known ? "proof" : "input", !known, o->name, o->name,
+		known ? "no function of it is found in the target"
+		      : "was offered to the linker, which took nothing of it for the target");
 }
 
 /* ---- findings ---- */
@@ -162,7 +168,7 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 				    text);
 }
 
-/* All names of the functions that changed or are new: debug information knows one of an alias' two. */
+/* All names of the functions that changed or are new. */
 static size_t changed_functions(const struct build_object *o, const char **names)
 {
 	const struct object *after = o->diff->side[OBJECT_AFTER];
@@ -179,32 +185,6 @@ static size_t changed_functions(const struct build_object *o, const char **names
 	return n;
 }
 
-static bool is_unknown(const struct types_report *types, const char *name)
-{
-	for (size_t i = 0; i < types->n; i++)
-		if (types->v[i].kind == TYPES_UNKNOWN && !strcmp(types->v[i].name, name))
-			return true;
-	return false;
-}
-
-/* Unknown by this name, and known by another one that the function has. */
-static bool is_known_otherwise(const struct object *after, const struct types_report *types,
-			       const struct types_change *change)
-{
-	for (uint32_t i = 1; i < after->n_symbols && change->kind == TYPES_UNKNOWN; i++) {
-		const struct object_symbol *s = &after->symbols[i];
-		if (s->type != STT_FUNC || strcmp(s->name, change->name))
-			continue;
-		for (uint32_t k = 1; k < after->n_symbols; k++) {
-			const struct object_symbol *t = &after->symbols[k];
-			if (k != i && t->type == STT_FUNC && t->section == s->section &&
-			    t->value == s->value && !is_unknown(types, t->name))
-				return true;
-		}
-	}
-	return false;
-}
-
 static struct usp_error *compare_types(struct build *build, const struct build_object *o)
 {
 	const struct object *after = o->diff->side[OBJECT_AFTER];
@@ -219,8 +199,7 @@ static struct usp_error *compare_types(struct build *build, const struct build_o
 		return NULL;
 	struct usp_error *error = types_compare(o->before->stored, o->after->stored, names, n, &types);
 	for (size_t i = 0; !error && i < types->n; i++)
-		if (!is_known_otherwise(after, types, &types->v[i]))
-			error = tell_type(build, o, &types->v[i]);
+		error = tell_type(build, o, &types->v[i]);
 	types_report_destroy(types);
 	return error;
 }
@@ -283,6 +262,8 @@ struct usp_error *build_judge(struct build *build)
 		error = compare(o);
 		if (!error)
 			error = prove(build, o);
+		if (!error && o->left_out)
+			continue;
 		if (!error)
 			error = tell_problems(build, o);
 		if (!error)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/definitions.h"
 #include "build/patch/build.h"
 #include "build/place/twin.h"
 #include "process/elf/symbol_table.h"
@@ -95,6 +96,33 @@ static bool was_rebuilt(const struct build *build)
 	return false;
 }
 
+/* No build linked the target: then what changed must not be in it. A makefile may not know that it is. */
+static struct usp_error *check_not_linked(struct build *build, const char *name)
+{
+	struct module *target = build->against.module;
+	struct symbol_table *table;
+	struct usp_error *error = symbol_table_full(target, &table);
+	if (!error && !table->has_symtab)
+		error = no_link(build, name);
+	for (size_t i = 0; i < build->after.n_objects && !error; i++) {
+		const struct capture_object *after = &build->after.objects[i];
+		_cleanup_(object_closep) struct object *object = NULL;
+		bool known;
+		if (find_object(&build->before, after->hash))
+			continue;
+		error = object_open(after->stored, &object);
+		if (!error)
+			error = definitions_have(target, object, &known);
+		if (!error && known)
+			error = usp_errorf(
+				USP_NOT_FOUND,
+				"the patch changes %s, and the build did not link %s again: remove that "
+				"before, as part of the build command, or say with --built which file it is",
+				after->path, name);
+	}
+	return error;
+}
+
 static struct usp_error *choose_links(struct build *build)
 {
 	_cleanup_free_ char *real = realpath(build->options.target, NULL);
@@ -109,7 +137,9 @@ static struct usp_error *choose_links(struct build *build)
 	build->linked_before =
 		find_link(&build->before, build->linked_after ? build->linked_after->path : name, &several);
 	if (!build->linked_after)
-		return build->linked_before && !was_rebuilt(build) ? NULL : no_link(build, name);
+		return !build->linked_before ? check_not_linked(build, name)
+		       : was_rebuilt(build)  ? no_link(build, name)
+					     : NULL;
 	if (!build->linked_before)
 		return usp_errorf(USP_NOT_FOUND, "the build as it is does not link %s",
 				  build->linked_after->path);
@@ -327,7 +357,46 @@ static struct usp_error *choose_names(struct build *build)
 	return error;
 }
 
-struct usp_error *build_link(struct build *build)
+/* An object that the build compiled is of a source of this name. */
+static bool is_compiled(const struct capture *capture, const char *name)
+{
+	for (size_t i = 0; i < capture->n_objects; i++) {
+		_cleanup_(object_closep) struct object *object = NULL;
+		usp_error_destroy(
+			object_open(capture->objects[i].stored, &object)); /* that is judged later */
+		if (object && !strcmp(source_name(object), name))
+			return true;
+	}
+	return false;
+}
+
+/* Sources of the patch that are not compiled are nothing to the target; unless it has been made of them. */
+static struct usp_error *check_unread(struct build *build)
+{
+	struct symbol_table *table;
+	struct usp_error *error =
+		build->n_unread
+			? symbol_table_full(build->names ? build->names : build->against.module, &table)
+			: NULL;
+	for (size_t i = 0; i < build->n_unread && !error; i++) {
+		const char *name = last_part(build->unread[i]);
+		bool in_target = false;
+		for (size_t k = 0; k < table->n_files && !in_target; k++)
+			in_target = !strcmp(table->files[k], name);
+		in_target =
+			in_target && !is_compiled(&build->before, name) && !is_compiled(&build->after, name);
+		error = build_report_finding(
+			build, "input", !in_target, "", build->unread[i],
+			in_target ? "is changed by the patch, the target is made of a source of this name, "
+				    "and the "
+				    "build compiles none: have the build command build that, too"
+				  : "is changed by the patch, and the build compiles nothing from it by its "
+				    "name");
+	}
+	return error;
+}
+
+static struct usp_error *choose_all(struct build *build)
 {
 	if (!build->after.n_objects)
 		return check_remade(build);
@@ -346,4 +415,10 @@ struct usp_error *build_link(struct build *build)
 	if (!error)
 		error = match_temporaries(build);
 	return error ? error : choose_names(build);
+}
+
+struct usp_error *build_link(struct build *build)
+{
+	struct usp_error *error = choose_all(build);
+	return error ? error : check_unread(build);
 }

@@ -132,11 +132,17 @@ static struct usp_error *remake(struct build *build, struct source *source, char
 			       &build->after);
 }
 
-static struct usp_error *tell_unread(void *context, const char *path)
+static struct usp_error *note_unread(void *context, const char *path)
 {
-	return build_report_finding(
-		context, "input", true, "", path,
-		"is changed by the patch, and the build compiles nothing from it by its name");
+	struct build *build = context;
+	const char **grown = reallocarray(build->unread, build->n_unread + 1, sizeof(*grown));
+	const char *kept = build_report_keep(build->report, path);
+	if (grown)
+		build->unread = grown;
+	if (!grown || !kept)
+		return &usp_error_no_memory;
+	build->unread[build->n_unread++] = kept;
+	return NULL;
 }
 
 static struct usp_error *patched(struct build *build, struct source *source)
@@ -152,7 +158,7 @@ static struct usp_error *patched(struct build *build, struct source *source)
 	if (!error)
 		error = remake(build, source, environment);
 	if (!error)
-		error = remake_unread(source, &build->after, tell_unread, build);
+		error = remake_unread(source, &build->after, note_unread, build);
 	for (size_t i = 0; i < N_HOOK_WORDS; i++)
 		free(environment[i]);
 	struct usp_error *failed = source_restore(source);

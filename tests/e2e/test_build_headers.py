@@ -99,14 +99,30 @@ def nothing_of_it_is_read():
 
 @case
 def wrong_build_command():
-    """It compiles something, and nothing of the patch: said."""
+    """It compiles something, and nothing of what the patch changes in the target: that there is no change would be a lie."""
     p = Project({**FILES, "tool.c": "int main(void)\n{\n\treturn 3;\n}\n"}, {"x.c": ("* 2", "* 3")},
                 makefile=BLIND.replace("$(wildcard *.c)", "$(filter-out tool.c,$(wildcard *.c))") +
                 "tool: tool.o\n\t$(CC) -o $@ $<\n")
     p.install()
     p.command = ["make", "tool"]
-    report, r = p.build(code=NO_CHANGE)
-    contains(r.out, "the build compiles nothing from it")
+    report, r = p.build(code=UNSUPPORTED)
+    contains(r.err, "(input)", "x.c", "the build compiles none")
+
+
+@case
+def source_of_the_target_that_the_command_does_not_build():
+    """Part of what is linked comes from a directory that this command does not enter."""
+    makefile = BLIND.replace("prog: $(OBJECTS)", "prog: $(OBJECTS) lib/libx.a").replace("$(OBJECTS) $(LIBS)", "$(OBJECTS) lib/libx.a")
+    lib = "libx.a: deep.c\n\tgcc -g -O2 -c deep.c\n\tar rcs $@ deep.o\n"
+    files = {"a.c": "long deep(long);\n" + function("long answer(long n)", "return deep(n) + 1;"), "lib/Makefile": lib,
+             "lib/deep.c": function("long deep(long n)", "return n * 2;")}
+    p = Project(files, {"lib/deep.c": ("n * 2", "n * 3")}, ["sh", "-c", "make -C lib && rm -f prog && make"], makefile)
+    p.install()
+    report, r = p.build(command=["sh", "-c", "rm -f prog && make"], code=UNSUPPORTED)
+    contains(r.err, "(input)", "lib/deep.c", "have the build command build that")
+    report, r = p.build()
+    equal(p.named(report, "replaced"), ["deep"], str(r))
+    behaves(p, tmp("tree-run", "prog"), {3: (7, 10)})
 
 
 DATED = BLIND.replace("prog:", "all: prog\n.PHONY: again\nv.o: again\nprog:")

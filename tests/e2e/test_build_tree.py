@@ -398,15 +398,45 @@ def change_of_what_is_not_linked_into_the_target():
     edit = {"tool.c": ("return 3", "return 4")}
     p = Project(files, edit, makefile=makefile)
     p.install()
-    # Everything was up to date: that there is no such file, or that it need not be linked again, is the same to see.
-    _, r = p.build(code=(NO_CHANGE, NOT_FOUND))
-    contains(r.err, "tool" if r.code == NOT_FOUND else "nothing to patch")
+    # Everything was up to date, so neither build links the target: what is changed is not in it.
+    report, r = p.build(code=NO_CHANGE)
+    contains(r.err, "nothing to patch")
     p.make(["make", "clean"])
     report, r = p.build(code=NO_CHANGE)
     p = Project(files, {**edit, **EDIT}, makefile=makefile, name="both")
     p.install()
     report, r = works(p, ASKED)
     equal((report["objects_rebuilt"], report["objects_elsewhere"]), (2, 1), str(r))
+
+
+@case
+def target_that_the_makefile_does_not_link_again():
+    """It does not know what is in it."""
+    makefile = MAKEFILE.replace("$(patsubst %.c,%.o,$(wildcard *.c))", "main.o a.o")
+    makefile = makefile.replace("prog: $(OBJECTS)", "all: libb.a prog\nlibb.a: b.o\n\tar rcs $@ b.o\nprog: $(OBJECTS)") \
+        .replace("$(OBJECTS) $(LIBS)", "$(OBJECTS) libb.a")
+    p = Project(FILES, {"b.c": ("n * 100", "n * 200")}, makefile=makefile)
+    p.install()
+    _, r = p.build(code=NOT_FOUND)
+    contains(r.err, "b.o", "did not link prog again")
+    p.command = ["sh", "-c", "rm -f prog; make"]
+    works(p, {2: (203, 403)})
+
+
+@case
+def member_that_the_linker_did_not_take():
+    makefile = MAKEFILE.replace("$(patsubst %.c,%.o,$(wildcard *.c))", "main.o a.o libb.a")
+    makefile = makefile.replace("prog:", "all: prog\nlibb.a: b.o c.o\n\tar rcs $@ b.o c.o\nprog:")
+    files = {**FILES, "c.c": "struct s { int a; };\nlong unused(struct s *s)\n{\n\treturn s->a;\n}\n"}
+    edit = {"c.c": ("int a;", "int b, a;")}
+    p = Project(files, edit, makefile=makefile)
+    p.install()
+    report, r = p.build(code=NO_CHANGE)
+    equal([(f["kind"], f["note"]) for f in report["findings"]], [("input", True)], str(r))
+    contains(r.out, "took nothing of it")
+    q = Project(files, {**edit, **EDIT}, makefile=makefile, name="both")
+    q.install()
+    works(q, ASKED)
 
 
 @case

@@ -167,6 +167,44 @@ int (*use())(int) { return pick; }
     equal([(p["kind"], p["name"]) for p in answer["problems"]], [("symbol", "_Z4picki")], "problems")
 
 
+HANDLERS = """
+struct a { int n; };
+struct b { int n; };
+int ext(int);
+#ifdef PATCHED
+int first(int n) { try { return ext(n); } catch (const a &) { return n + 2; } catch (const b &) { return 3; } }
+int second(int n) { try { return ext(n); } catch (const b &) { return 1; } catch (const a &) { return 2; } }
+#else
+int first(int n) { try { return ext(n); } catch (const a &) { return 1; } catch (const b &) { return 3; } }
+int second(int n) { try { return ext(n); } catch (const a &) { return 1; } catch (const b &) { return 2; } }
+#endif
+int third(int n) { try { return ext(n); } catch (...) { return 1; } }
+int fourth(int n) { try { return ext(n); } catch (const b &) { return 1; } }
+"""
+
+
+@case
+def handlers_belong_to_their_functions():
+    """What one catches is its own, wherever that lies; and a table of which it is not known whose it is, is refused."""
+    harness.need("g++")
+    source = harness.write_source("handlers", HANDLERS)
+    for compiler, flags in itertools.product([c for c in ("g++", "clang++") if shutil.which(c)],
+                                             (["-O2"], ["-O0"], ["-O2", "-fPIC", "-ffunction-sections"])):
+        flags = ["-x", "c++"] + flags
+        before = compile_object(source, "before", compiler, flags)
+        after = compile_object(source, "after", compiler, flags, True)
+        answer = diff(before, after)
+        build = " ".join([compiler] + flags)
+        equal(sorted({f["name"].split(".")[0] for f in answer["functions"] if f["verdict"] != "same"}),
+              ["_Z5firsti", "_Z6secondi"], build)
+        equal(answer["problems"], [], build)
+        check(diff(after, after)["same"], build)
+        subprocess.run(["objcopy", "--remove-relocations=.eh_frame", after], check=True)
+        problems = diff(before, after)["problems"]
+        check([p for p in problems if p["kind"] == "section" and p["name"].startswith(".gcc_except_table")],
+              "%s: %s" % (build, problems))
+
+
 @case
 def link_time_optimisation_is_refused():
     source = os.path.join(PAIRS, "simple.c")
