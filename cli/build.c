@@ -22,7 +22,7 @@
 struct telling {
 	struct cli *cli;
 	time_t last, start;
-	bool on_terminal;
+	bool on_terminal, told;
 };
 
 static void tell(void *context, const char *line)
@@ -32,6 +32,7 @@ static void tell(void *context, const char *line)
 	if (t->cli->options.quiet || (!t->on_terminal && now - t->last < TELL_AFTER_S))
 		return;
 	t->last = now;
+	t->told = true;
 	_cleanup_(text_freep) char *printable = text_printable(line, false);
 	fprintf(t->cli->err, t->on_terminal ? "\r\033[K%.100s (%ld s)" : "%s (%ld s)\n", printable,
 		(long)(now - t->start));
@@ -108,7 +109,7 @@ static enum usp_code run(struct cli *cli, struct usp_build_options *options)
 	options->context = &telling;
 	struct usp_build_report *report_ = NULL;
 	struct usp_error *error = usp_build(options, &report_);
-	if (telling.on_terminal && telling.last != telling.start)
+	if (telling.on_terminal && telling.told)
 		fputs("\r\033[K", cli->err);
 	enum usp_code code = USP_OK;
 	if (report_ && cli->options.json &&

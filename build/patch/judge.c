@@ -92,6 +92,22 @@ static struct usp_error *prove_piece(struct build *build, const struct build_obj
 	return differs(build, o, before->pieces[i].name, difference);
 }
 
+/* Whether this build's own linker took something of it; also if that cannot be told. */
+static struct usp_error *is_linked(struct build *build, const struct object *before, bool *ret)
+{
+	struct module *linked = NULL;
+	struct symbol_table *table;
+	struct usp_error *error = module_open_file(build->linked_before->stored, &linked);
+	if (error)
+		return error;
+	error = symbol_table_full(linked, &table);
+	*ret = true;
+	if (!error && table->has_symtab)
+		error = definitions_have(linked, before, ret);
+	module_close(linked);
+	return error;
+}
+
 static struct usp_error *prove(struct build *build, struct build_object *o)
 {
 	const struct object *before = o->diff->side[OBJECT_BEFORE];
@@ -109,15 +125,14 @@ static struct usp_error *prove(struct build *build, struct build_object *o)
 	}
 	if (error || !has_code || found)
 		return error;
-	bool known;
-	error = definitions_have(build->names, before, &known);
+	bool linked;
+	error = is_linked(build, before, &linked);
 	if (error)
 		return error;
-	o->left_out = !known;
-	return build_report_finding(
-		build, known ? "proof" : "input", !known, o->name, o->name,
-		known ? "no function of it is found in the target"
-		      : "was offered to the linker, which took nothing of it for the target");
+	o->left_out = !linked;
+	return build_report_finding(build, linked ? "proof" : "input", !linked, o->name, o->name,
+				    linked ? "no function of it is found in the target"
+					   : "was offered to the linker, which took nothing of it");
 }
 
 /* ---- findings ---- */

@@ -77,16 +77,18 @@ def clone_of_a_static_function():
     p = project("g++", """
 static __attribute__((noinline)) long helper(thing *t, long k)
 {
-	if (t->n > t->limit)
+	if (t->n > 10)
 		return 100;
 	return t->n * k;
 }
-extern "C" long answer(long n) { thing t = {n, 10}; return helper(&t, 2) + 1; }
+long work(thing *t);
+__attribute__((noinline)) long work(thing *t) { return helper(t, t->n) + 1; }
+extern "C" long answer(long n) { thing t = {n, 10}; return work(&t); }
 """, "return 100;", "return 50;")
     program = p.install()
     need_symbol(r"_ZL6helperP5thingl\.(isra|constprop)\.0")
     p.build()
-    behaves(p, program, {5: (11, 11), 11: (101, 51)})
+    behaves(p, program, {5: (26, 26), 11: (101, 51)})
 
 
 @case
