@@ -114,11 +114,13 @@ static struct usp_error *check_not_linked(struct build *build, const char *name)
 		if (!error)
 			error = definitions_have(target, object, &known);
 		if (!error && known)
-			error = usp_errorf(
-				USP_NOT_FOUND,
-				"the patch changes %s, and the build did not link %s again: remove that "
-				"before, as part of the build command, or say with --built which file it is",
-				after->path, name);
+			error = build->after.n_links
+					? no_link(build, name)
+					: usp_errorf(USP_NOT_FOUND,
+						     "the patch changes %s, and the build did not link %s "
+						     "again: "
+						     "remove that before, as part of the build command",
+						     after->path, name);
 	}
 	return error;
 }
