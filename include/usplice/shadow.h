@@ -45,6 +45,7 @@ struct usplice_shadow_node {
 /* Followed by mask + 1 chains. A new table uses its nodes' other links: whoever reads the old one is not disturbed. */
 struct usplice_shadow_table {
 	uint64_t mask, side;
+	struct usplice_shadow_table *older; /* left to its readers, and never given back */
 };
 
 /*
@@ -151,6 +152,7 @@ USPLICE_SHADOW_FN_ int usplice_shadow_grow_(struct usplice_shadow *area)
 		return 0;
 	table->mask = n - 1;
 	table->side = old ? !old->side : 0;
+	table->older = old;
 	__atomic_add_fetch(&area->changes, 1,
 			   __ATOMIC_SEQ_CST); /* the links were those of the table before the old one */
 	for (i = 0; old && i <= old->mask; i++)

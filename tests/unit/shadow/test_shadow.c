@@ -79,7 +79,7 @@ static int clean(void **state)
 static void test_one_after_the_other(void **state)
 {
 	(void)state;
-	char objects[3];
+	char objects[3] = {0};
 	void *values[3][2];
 	long seed = 7, other = 8;
 	for (int i = 0; i < 3; i++)
@@ -166,7 +166,7 @@ static void test_many(void **state)
 static void test_no_memory(void **state)
 {
 	(void)state;
-	char objects[600];
+	char objects[600] = {0};
 	size_t refused = 0;
 	/* Also where the table would grow: then it stays as it is, and goes on. */
 	for (size_t i = 0; i < sizeof(objects); i++)
@@ -300,7 +300,7 @@ static int child(const char *objects)
 static void test_fork(void **state)
 {
 	(void)state;
-	char objects[2], byte = 0;
+	char objects[2] = {0}, byte = 0;
 	pthread_t thread;
 	int status;
 	void *made;
