@@ -162,15 +162,14 @@ static struct usp_error *may_be_read(const struct source *source, const struct c
 	*ret = false;
 	if (entry->what != SOURCE_PUT || is_document(entry->path))
 		return NULL;
-	*ret = true;
-	if (!ends_in_one_of(entry->path, sources))
+	*ret = !ends_in_one_of(entry->path, sources);
+	if (*ret || !after)
 		return NULL;
 	_cleanup_free_ char *path = NULL;
 	if (asprintf(&path, "%s/%s", source->directory, entry->path) < 0) {
 		path = NULL;
 		return &usp_error_no_memory;
 	}
-	*ret = false;
 	return is_compiled(after, path) ? NULL : is_included(source, entry->path, ret);
 }
 

@@ -13,7 +13,8 @@
 
 /*
  * Whether something that the patch changes may be read by what the build did not compile again; *what, the caller's to
- * free, is the first of it (a path from the tree's root), else NULL.
+ * free, is the first of it (a path from the tree's root), else NULL. after NULL: before that build; sources are not
+ * asked about then.
  */
 _must_check_ struct usp_error *remake_needed(const struct source *source, const struct capture *after,
 					     char **what);

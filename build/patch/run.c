@@ -113,23 +113,34 @@ static bool lacks_some(const struct build *build)
 	return build->after.n_links > 0 && !build->before.n_links;
 }
 
-/* The build need not know what reads a header. */
-static struct usp_error *remake(struct build *build, struct source *source, char *const *environment)
+/* The build need not know what reads a header. after: it was run and is known, else NULL. */
+static struct usp_error *remake(struct build *build, struct source *source, const struct capture *after)
 {
 	_cleanup_free_ char *what = NULL;
-	struct usp_error *error = remake_needed(source, &build->after, &what);
+	struct usp_error *error = remake_needed(source, after, &what);
 	if (error || !what)
 		return error;
 	build_say(build, USP_LOG_INFO,
 		  "the patch changes %s, which others may read: everything is compiled with it", what);
 	build->remade = build_report_keep(build->report, what);
-	if (!build->remade)
-		return &usp_error_no_memory;
+	return build->remade ? source_remake(source) : &usp_error_no_memory;
+}
+
+/* Once more only if it shows then that not everything was compiled that has to be. */
+static struct usp_error *run_patched(struct build *build, struct source *source, char *const *environment)
+{
+	struct usp_error *error = remake(build, source, NULL);
+	if (!error)
+		error = run_one(build, source, "after", "the build with the patch", environment,
+				&build->after);
+	if (error || build->remade)
+		return error;
+	error = remake(build, source, &build->after);
+	if (error || !build->remade)
+		return error;
 	capture_deinit(&build->after);
-	error = source_remake(source);
-	return error ? error
-		     : run_one(build, source, "after", "the build with the patch, all of it", environment,
-			       &build->after);
+	return run_one(build, source, "after", "the build with the patch, all of it", environment,
+		       &build->after);
 }
 
 static struct usp_error *note_unread(void *context, const char *path)
@@ -153,10 +164,7 @@ static struct usp_error *patched(struct build *build, struct source *source)
 	if (!error)
 		error = source_patch(source, build->options.patches, build->options.n_patches);
 	if (!error)
-		error = run_one(build, source, "after", "the build with the patch", environment,
-				&build->after);
-	if (!error)
-		error = remake(build, source, environment);
+		error = run_patched(build, source, environment);
 	if (!error)
 		error = remake_unread(source, &build->after, note_unread, build);
 	for (size_t i = 0; i < N_HOOK_WORDS; i++)

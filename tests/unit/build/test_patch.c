@@ -159,6 +159,28 @@ static void test_needed(void **state)
 	is_needed(false, "src/impl.c", "gcc -c impl.c", "src");
 }
 
+/* Before the build is run, of sources nothing is known. */
+static void test_before(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path;
+		bool needed;
+	} rows[] = {{"src/h.h", true},
+		    {"Makefile", true},
+		    {"src/impl.c", false},
+		    {"src/a.c", false},
+		    {"NEWS", false}};
+	struct source source = {.directory = directory, .saved = (char *)"saved"};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		_cleanup_free_ char *what = NULL;
+		begin_list();
+		assert_null(add(SOURCE_PUT, 0, rows[i].path));
+		assert_null(remake_needed(&source, NULL, &what));
+		assert_int_equal(what != NULL, rows[i].needed);
+	}
+}
+
 /* What is new is read by who was changed to read it. */
 static void test_new_files(void **state)
 {
@@ -265,9 +287,10 @@ static int leave(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),   cmocka_unit_test(test_broken_list),
-		cmocka_unit_test(test_needed), cmocka_unit_test(test_new_files),
-		cmocka_unit_test(test_touch),  cmocka_unit_test(test_epoch),
+		cmocka_unit_test(test_list),	  cmocka_unit_test(test_broken_list),
+		cmocka_unit_test(test_needed),	  cmocka_unit_test(test_before),
+		cmocka_unit_test(test_new_files), cmocka_unit_test(test_touch),
+		cmocka_unit_test(test_epoch),
 	};
 	return cmocka_run_group_tests(tests, enter, leave);
 }
