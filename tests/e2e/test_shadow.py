@@ -2,7 +2,7 @@
 """Shadow data and states: values on objects that exist, and what one payload leaves to the next."""
 
 from harness import *
-from projects import Project, behaves, function, make, COMPILERS
+from projects import COMPILERS, Project, make
 
 STRIDE = int(os.environ.get("USPLICE_KILLAT_STRIDE", "1"))
 EXTRA = "extern int counter, shared_counter;\n"
