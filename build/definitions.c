@@ -28,27 +28,36 @@ struct usp_error *definitions_find(struct module *names, const char *name, struc
 	return NULL;
 }
 
-/* By the name of its source, which linkers keep; also if they did not, or it has none. */
-static bool is_listed(const struct symbol_table *table, const struct object *object)
-{
-	for (uint32_t i = 1; i < object->n_symbols; i++) {
-		if (object->symbols[i].type != STT_FILE)
-			continue;
-		for (size_t k = 0; k < table->n_files; k++)
-			if (!strcmp(table->files[k], object->symbols[i].name))
-				return true;
-		return !table->n_files;
-	}
-	return true;
-}
-
-struct usp_error *definitions_have(struct module *names, const struct object *object, bool *ret)
+struct usp_error *definitions_have_source(struct module *names, const char *source, bool *ret)
 {
 	struct symbol_table *table;
 	struct usp_error *error = symbol_table_full(names, &table);
 	bool any = false;
 	*ret = false;
-	if (error || !is_listed(table, object))
+	for (size_t i = 0; !error && i < table->n_files && !*ret; i++) {
+		any |= *table->files[i] != 0; /* ld writes one without a name */
+		*ret = !strcmp(table->files[i], source);
+	}
+	*ret |= !any;
+	return error;
+}
+
+/* By its source's name; also if it has none. */
+static struct usp_error *is_listed(struct module *names, const struct object *object, bool *ret)
+{
+	*ret = true;
+	for (uint32_t i = 1; i < object->n_symbols; i++)
+		if (object->symbols[i].type == STT_FILE)
+			return definitions_have_source(names, object->symbols[i].name, ret);
+	return NULL;
+}
+
+struct usp_error *definitions_have(struct module *names, const struct object *object, bool *ret)
+{
+	bool any = false, listed;
+	struct usp_error *error = is_listed(names, object, &listed);
+	*ret = false;
+	if (error || !listed)
 		return error;
 	for (uint32_t i = 1; i < object->n_symbols && !error && !*ret; i++) {
 		const struct object_symbol *s = &object->symbols[i];

@@ -28,4 +28,9 @@ _must_check_ struct usp_error *definitions_find(struct module *names, const char
  */
 _must_check_ struct usp_error *definitions_have(struct module *names, const struct object *object, bool *ret);
 
+/*
+ * Whether the module may be made of a source of this name (no path), as linkers list them; also if it lists none (-x, strip).
+ */
+_must_check_ struct usp_error *definitions_have_source(struct module *names, const char *source, bool *ret);
+
 #endif

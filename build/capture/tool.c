@@ -13,12 +13,6 @@
 #define RESPONSE_MAX   ((size_t)64 << 20) /* bytes of a response file */
 #define RESPONSE_DEPTH 8		  /* of files that name files */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 static bool begins(const char *word, const char *with)
 {
 	return !strncmp(word, with, strlen(with));
@@ -27,7 +21,7 @@ static bool begins(const char *word, const char *with)
 /* "ld", "ld.lld-14", "x86_64-linux-gnu-ld.bfd", "rust-lld"; not "ld.so", "ld-linux-x86-64.so.2". */
 bool capture_is_linker(const char *program)
 {
-	const char *at = base_name(program);
+	const char *at = basename(program);
 	for (;;) {
 		if (!strcmp(at, "ld") || (begins(at, "ld.") && !begins(at, "ld.so")) || !strcmp(at, "gold") ||
 		    !strcmp(at, "lld") || begins(at, "lld-") || !strcmp(at, "mold") || !strcmp(at, "wild"))
@@ -41,7 +35,7 @@ bool capture_is_linker(const char *program)
 
 static bool is_assembler(const char *program)
 {
-	const char *name = base_name(program);
+	const char *name = basename(program);
 	size_t n = strlen(name);
 	return !strcmp(name, "as") || (n > 3 && !strcmp(name + n - 3, "-as"));
 }
@@ -161,7 +155,7 @@ static struct usp_error *add_by_source(struct capture_tool *tool, size_t *capaci
 {
 	struct usp_error *error = NULL;
 	for (size_t i = 1; !error && i < tool->n_words; i++) {
-		const char *name = base_name(tool->words[i]), *dot = strrchr(name, '.');
+		const char *name = basename(tool->words[i]), *dot = strrchr(name, '.');
 		if (tool->words[i][0] != '-' && dot)
 			error = add_output(tool, capacity, name, (size_t)(dot - name), ".o");
 	}
@@ -171,7 +165,7 @@ static struct usp_error *add_by_source(struct capture_tool *tool, size_t *capaci
 static struct usp_error *find_outputs(struct capture_tool *tool)
 {
 	size_t capacity = 0;
-	const char *program = tool->words[0], *name = base_name(program);
+	const char *program = tool->words[0], *name = basename(program);
 	tool->linker = capture_is_linker(program);
 	const char *output = stated_output(tool->words, tool->n_words);
 	if (!output && (tool->linker || is_assembler(program)))
@@ -189,7 +183,7 @@ static bool worth_a_look(const char *const *words, size_t n)
 {
 	if (!n)
 		return false;
-	const char *name = base_name(words[0]);
+	const char *name = basename(words[0]);
 	if (capture_is_linker(name) || is_assembler(name) || !strcmp(name, "nasm") || !strcmp(name, "yasm"))
 		return true;
 	for (size_t i = 1; i < n; i++) {

@@ -218,12 +218,6 @@ static struct usp_error *take_exec(struct tracer *tracer, pid_t pid)
 
 /* ---- the end of a tool ---- */
 
-static const char *tool_name(const struct tracee *tracee)
-{
-	const char *slash = strrchr(tracee->tool->words[0], '/');
-	return slash ? slash + 1 : tracee->tool->words[0];
-}
-
 static struct usp_error *send_object(const struct tracer *tracer, const struct tracee *tracee,
 				     const char *name, const uint8_t *hash)
 {
@@ -234,7 +228,7 @@ static struct usp_error *send_object(const struct tracer *tracer, const struct t
 	capture_record_string(&record, name);
 	capture_record_string(&record, tracee->tool->place.name);
 	capture_record_string(&record, tracee->command);
-	capture_record_string(&record, tool_name(tracee));
+	capture_record_string(&record, basename(tracee->tool->words[0]));
 	return capture_record_send(&record, tracer->trace->log);
 }
 
@@ -250,7 +244,7 @@ static struct usp_error *send_link(const struct tracer *tracer, const struct tra
 	if (!error) {
 		capture_record_hash(&record, hash);
 		capture_record_string(&record, name);
-		capture_record_string(&record, tool_name(tracee));
+		capture_record_string(&record, basename(tracee->tool->words[0]));
 		capture_record_number(&record, relocatable);
 		capture_record_number(&record, (uint32_t)n);
 		for (size_t i = 0; i < n; i++) {
@@ -282,7 +276,8 @@ static struct usp_error *take_output(struct tracer *tracer, const struct tracee 
 		else if (!error)
 			error = send_object(tracer, tracee, name, hash);
 	}
-	return usp_error_prefix(error, "cannot keep what %s wrote, %s", tool_name(tracee), name);
+	return usp_error_prefix(error, "cannot keep what %s wrote, %s", basename(tracee->tool->words[0]),
+				name);
 }
 
 /* The process has ended with status 0 and is not reaped yet. */

@@ -207,9 +207,7 @@ static struct usp_error *decide(struct build *build, struct take_object *objects
 	for (size_t i = 0; i < build->n_objects; i++) {
 		objects[i].diff = build->objects[i].diff;
 		objects[i].place = build->objects[i].placed ? &build->objects[i].place : NULL;
-		objects[i].file = strrchr(build->objects[i].name, '/')
-					  ? strrchr(build->objects[i].name, '/') + 1
-					  : build->objects[i].name;
+		objects[i].file = basename(build->objects[i].name);
 	}
 	struct usp_error *unable =
 		take_init(objects, build->n_objects, build->against.module, build->names, &take);

@@ -51,6 +51,8 @@ struct build {
 };
 
 _must_check_ struct usp_error *build_run(struct build *build);
+/* One more of build->unread. */
+_must_check_ struct usp_error *build_note_unread(struct build *build, const char *path);
 /* options.keep: writes what build_run() found; reads it, if it is what these options would find. */
 _must_check_ struct usp_error *build_keep_save(const struct build *build);
 _must_check_ struct usp_error *build_keep_load(struct build *build, bool *loaded);

@@ -17,7 +17,7 @@
 #include "build/capture/result.h"
 #include "build/file.h"
 
-#define FORMAT	 "usplice builds 1"
+#define FORMAT	 "usplice builds 2"
 #define KEY_MAX	 4096u
 #define TEXT_MAX (256u << 20)
 
@@ -27,7 +27,7 @@ static char *in(const struct build *build, const char *name)
 	return asprintf(&ret, "%s/%s", build->options.keep, name) < 0 ? NULL : ret;
 }
 
-/* What the builds follow from: "usplice builds 1", then a hash over patches, command and tree. */
+/* What the builds follow from: FORMAT, then a hash over patches, command and tree. */
 static struct usp_error *make_key(const struct build *build, char **ret)
 {
 	_cleanup_free_ char *text = NULL, *tree = realpath(build->options.source, NULL);
@@ -113,10 +113,26 @@ static struct usp_error *write_capture(const struct build *build, const char *na
 	return error;
 }
 
+/* What the tree told while the patch was on it, a line each: why all was compiled, if it was; what was not compiled. */
+static struct usp_error *write_told(const struct build *build)
+{
+	_cleanup_free_ char *path = in(build, "told"), *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	if (!f)
+		return &usp_error_no_memory;
+	fprintf(f, "%s\n", build->remade ? build->remade : "");
+	for (size_t i = 0; i < build->n_unread; i++)
+		fprintf(f, "%s\n", build->unread[i]);
+	if (fclose(f) || !path)
+		return &usp_error_no_memory;
+	return file_write(path, text, size);
+}
+
 struct usp_error *build_keep_save(const struct build *build)
 {
-	_cleanup_free_ char *key = NULL, *path = in(build, "key"), *remade = in(build, "remade");
-	if (!path || !remade)
+	_cleanup_free_ char *key = NULL, *path = in(build, "key");
+	if (!path)
 		return &usp_error_no_memory;
 	struct usp_error *error = make_key(build, &key);
 	if (!error)
@@ -124,8 +140,7 @@ struct usp_error *build_keep_save(const struct build *build)
 	if (!error)
 		error = write_capture(build, "after.list", &build->after);
 	if (!error)
-		error = file_write(remade, build->remade ? build->remade : "",
-				   build->remade ? strlen(build->remade) : 0);
+		error = write_told(build);
 	return error ? error : file_write(path, key, strlen(key));
 }
 
@@ -158,17 +173,28 @@ static struct usp_error *read_capture(const struct build *build, const char *nam
 	return error ? error : capture_result_finish(&result);
 }
 
-static struct usp_error *read_remade(struct build *build)
+static struct usp_error *read_told(struct build *build)
 {
-	_cleanup_free_ char *path = in(build, "remade");
-	_cleanup_free_ uint8_t *text = NULL;
-	size_t size;
-	struct usp_error *error = path ? file_read(path, KEY_MAX, &text, &size) : &usp_error_no_memory;
-	if (error || !size)
-		return error;
-	_cleanup_free_ char *line = strndup((const char *)text, size);
-	build->remade = line ? build_report_keep(build->report, line) : NULL;
-	return build->remade ? NULL : &usp_error_no_memory;
+	_cleanup_free_ char *path = in(build, "told"), *line = NULL;
+	size_t room = 0;
+	ssize_t length;
+	struct usp_error *error = NULL;
+	if (!path)
+		return &usp_error_no_memory;
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return usp_error_errno(USP_FAILED, errno, "cannot read %s", path);
+	for (bool first = true; !error && (length = getline(&line, &room, f)) > 0; first = false) {
+		line[length - 1] = 0;
+		if (!first)
+			error = build_note_unread(build, line);
+		else if (*line && !(build->remade = build_report_keep(build->report, line)))
+			error = &usp_error_no_memory;
+	}
+	if (!error && ferror(f))
+		error = usp_errorf(USP_FAILED, "cannot read %s", path);
+	fclose(f);
+	return error;
 }
 
 struct usp_error *build_keep_load(struct build *build, bool *loaded)
@@ -197,7 +223,7 @@ struct usp_error *build_keep_load(struct build *build, bool *loaded)
 	if (!error)
 		error = read_capture(build, "after.list", "after", &build->after);
 	if (!error)
-		error = read_remade(build);
+		error = read_told(build);
 	*loaded = !error;
 	return error;
 }

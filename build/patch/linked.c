@@ -10,12 +10,6 @@
 #include "build/place/twin.h"
 #include "process/elf/symbol_table.h"
 
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 /* "objs/nginx" and "nginx" are names of "/src/objs/nginx". */
 static bool is_called(const char *path, const char *name)
 {
@@ -129,7 +123,7 @@ static struct usp_error *choose_links(struct build *build)
 {
 	_cleanup_free_ char *real = realpath(build->options.target, NULL);
 	const char *name =
-		build->options.built ? build->options.built : last_part(real ? real : build->options.target);
+		build->options.built ? build->options.built : basename(real ? real : build->options.target);
 	bool several = false;
 	build->linked_after = find_link(&build->after, name, &several);
 	if (several)
@@ -192,7 +186,7 @@ static struct usp_error *check_gone(struct build *build)
 		if (!find_object(&build->before, input->hash) &&
 		    !is_linked_from(build->linked_after, input->path))
 			error = build_report_finding(
-				build, "input", true, input->path, last_part(input->path),
+				build, "input", true, input->path, basename(input->path),
 				"was linked, is no more, and no compiler of this build wrote it");
 	}
 	return error;
@@ -206,7 +200,7 @@ static struct usp_error *check_inputs(struct build *build)
 		if (find_object(&build->after, input->hash) || find_input(build->linked_before, input->hash))
 			continue;
 		struct usp_error *error = build_report_finding(
-			build, "input", false, input->path, last_part(input->path),
+			build, "input", false, input->path, basename(input->path),
 			"is linked, differs from before, and no compiler of this build wrote it");
 		if (error)
 			return error;
@@ -372,28 +366,26 @@ static bool is_compiled(const struct capture *capture, const char *name)
 	return false;
 }
 
-/* Sources of the patch that are not compiled are nothing to the target; unless it has been made of them. */
+/* Sources of the patch that are not compiled are nothing to the target; unless it may have been made of them. */
 static struct usp_error *check_unread(struct build *build)
 {
-	struct symbol_table *table;
-	struct usp_error *error =
-		build->n_unread
-			? symbol_table_full(build->names ? build->names : build->against.module, &table)
-			: NULL;
+	struct usp_error *error = NULL;
 	for (size_t i = 0; i < build->n_unread && !error; i++) {
-		const char *name = last_part(build->unread[i]);
-		bool in_target = false;
-		for (size_t k = 0; k < table->n_files && !in_target; k++)
-			in_target = !strcmp(table->files[k], name);
+		const char *name = basename(build->unread[i]);
+		bool in_target;
+		error = definitions_have_source(build->names ? build->names : build->against.module, name,
+						&in_target);
+		if (error)
+			return error;
 		in_target =
 			in_target && !is_compiled(&build->before, name) && !is_compiled(&build->after, name);
 		error = build_report_finding(
 			build, "input", !in_target, "", build->unread[i],
-			in_target ? "is changed by the patch, the target is made of a source of this name, "
-				    "and the "
-				    "build compiles none: have the build command build that, too"
-				  : "is changed by the patch, and the build compiles nothing from it by its "
-				    "name");
+			in_target
+				? "is changed by the patch, the target may be made of a source of this "
+				  "name, and the build compiles none: have the build command build that, too"
+				: "is changed by the patch, and the build compiles nothing from it by its "
+				  "name");
 	}
 	return error;
 }

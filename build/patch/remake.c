@@ -19,24 +19,41 @@
 #define TEXT_MAX (16u << 20) /* bytes of a file that is looked through for its includes */
 
 static const char *const sources[] = {".c", ".cc", ".cpp", ".cxx", ".c++", ".m", ".mm", ".s", ".sx", NULL};
-/* What no compiler reads, nor anything that makes what compilers read. */
-static const char *const documents[] = {".md",	 ".txt", ".rst", ".adoc", ".html", ".htm", ".xhtml", ".pod",
-					".texi", ".1",	 ".2",	 ".3",	  ".4",	   ".5",   ".6",     ".7",
-					".8",	 ".po",	 ".pot", ".test", ".tcl",  ".log", ".diff",  ".patch",
-					".png",	 ".svg", ".pem", ".crt",  ".key",  NULL};
+/* What no compiler reads, nor anything that makes what compilers read. Texts, pages and pictures may be built in. */
+static const char *const documents[] = {".md",	".rst",	 ".adoc", ".pod",  ".texi",  ".1", ".2",
+					".3",	".4",	 ".5",	  ".6",	   ".7",     ".8", ".po",
+					".pot", ".test", ".log",  ".diff", ".patch", NULL};
 static const char *const document_names[] = {"ChangeLog", "CHANGES", "Changes", "NEWS",	  "README",
 					     "AUTHORS",	  "COPYING", "LICENSE", "THANKS", "TODO",
 					     "HACKING",	  "CREDITS", NULL};
 
-static const char *last_part(const char *path)
+/* What is below them is not the program's own. */
+static const char *const test_directories[] = {"test", "tests", "testsuite", "testdata", "t", NULL};
+static const char *const makefiles[] = {"Makefile",    "Makefile.am",	 "Makefile.in",
+					"meson.build", "CMakeLists.txt", NULL};
+/* Some file of them may be included by one that is included from elsewhere. */
+static const char *const headers[] = {".h",  ".hh",  ".hpp", ".hxx", ".inc", ".def",
+				      ".in", ".tbl", ".x",   ".y",   ".l",   NULL};
+
+static bool is_one_of(const char *name, size_t length, const char *const *names)
 {
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
+	for (size_t i = 0; names[i]; i++)
+		if (strlen(names[i]) == length && !memcmp(names[i], name, length))
+			return true;
+	return false;
+}
+
+static bool is_below_tests(const char *path)
+{
+	for (const char *slash; (slash = strchr(path, '/')); path = slash + 1)
+		if (is_one_of(path, (size_t)(slash - path), test_directories))
+			return true;
+	return false;
 }
 
 static bool ends_in_one_of(const char *path, const char *const *suffixes)
 {
-	const char *dot = strrchr(last_part(path), '.');
+	const char *dot = strrchr(basename(path), '.');
 	for (size_t i = 0; dot && suffixes[i]; i++)
 		if (!strcasecmp(dot, suffixes[i]))
 			return true;
@@ -46,7 +63,7 @@ static bool ends_in_one_of(const char *path, const char *const *suffixes)
 static bool is_document(const char *path)
 {
 	for (size_t i = 0; document_names[i]; i++)
-		if (!strncmp(last_part(path), document_names[i], strlen(document_names[i])))
+		if (!strncmp(basename(path), document_names[i], strlen(document_names[i])))
 			return true;
 	return ends_in_one_of(path, documents);
 }
@@ -62,7 +79,7 @@ static bool names_file(const struct capture_object *object, const char *path)
 	     word = strtok_r(NULL, " ", &rest)) {
 		_cleanup_free_ char *joined = NULL;
 		char real[PATH_MAX];
-		if (*word == '-' || strcmp(last_part(word), last_part(path)))
+		if (*word == '-' || strcmp(basename(word), basename(path)))
 			continue;
 		if (asprintf(&joined, "%s/%s", *word == '/' ? "" : object->directory, word) < 0) {
 			joined = NULL;
@@ -88,7 +105,7 @@ static bool is_compiled(const struct capture *after, const char *path)
 /* ---- what some file includes ---- */
 
 /* "name" or <name> at the end of a path, as an #include has it. */
-static bool mentions(const uint8_t *text, size_t size, const char *name)
+static bool includes(const uint8_t *text, size_t size, const char *name)
 {
 	size_t length = strlen(name);
 	const uint8_t *at = text, *end = text + size;
@@ -99,6 +116,11 @@ static bool mentions(const uint8_t *text, size_t size, const char *name)
 		at++;
 	}
 	return false;
+}
+
+static bool speaks_of(const uint8_t *text, size_t size, const char *name)
+{
+	return memmem(text, size, name, strlen(name));
 }
 
 static FTS *open_tree(const char *directory)
@@ -134,8 +156,21 @@ static struct usp_error *end_tree(FTS *tree, const char *directory, struct usp_e
 				: usp_error_errno(USP_FAILED, number, "cannot look through %s", directory);
 }
 
-static struct usp_error *is_included(const struct source *source, const char *path, bool *ret)
+static bool is_listed(const struct source_list *list, const char *path)
 {
+	for (size_t i = 0; i < list->n; i++)
+		if (!strcmp(list->v[i].path, path))
+			return true;
+	return false;
+}
+
+/* Whether a file that the patch does not change has its name in this way; outside: outside of all tests. */
+static struct usp_error *is_named(const struct source *source, const struct source_list *list,
+				  const char *path,
+				  bool (*in)(const uint8_t *text, size_t size, const char *name),
+				  bool outside, bool *ret)
+{
+	const size_t root = strlen(source->directory);
 	FTS *tree = open_tree(source->directory);
 	struct usp_error *error = NULL;
 	*ret = false;
@@ -144,10 +179,13 @@ static struct usp_error *is_included(const struct source *source, const char *pa
 	for (FTSENT *entry; !error && !*ret && (entry = next_file(tree));) {
 		_cleanup_free_ uint8_t *bytes = NULL;
 		size_t size;
-		if (entry->fts_statp->st_size > TEXT_MAX)
+		const char *inside = entry->fts_path + root;
+		inside += strspn(inside, "/");
+		if (entry->fts_statp->st_size > TEXT_MAX || is_listed(list, inside) ||
+		    (outside && is_below_tests(inside)))
 			continue;
 		error = file_read(entry->fts_path, TEXT_MAX, &bytes, &size);
-		*ret = !error && mentions(bytes, size, last_part(path));
+		*ret = !error && in(bytes, size, basename(path));
 		errno = 0;
 	}
 	return end_tree(tree, source->directory, error);
@@ -155,22 +193,37 @@ static struct usp_error *is_included(const struct source *source, const char *pa
 
 /* ---- */
 
-/* A new file is read by who was changed to read it. */
+/*
+ * A new file is read by who was changed to read it; and by others, if it is found before one of the same name that they
+ * have read until now.
+ */
 static struct usp_error *may_be_read(const struct source *source, const struct capture *after,
-				     const struct source_entry *entry, bool *ret)
+				     const struct source_list *list, const struct source_entry *entry,
+				     bool *ret)
 {
+	const char *name = basename(entry->path);
 	*ret = false;
-	if (entry->what != SOURCE_PUT || is_document(entry->path))
+	if (entry->what == SOURCE_REMAKE || is_document(entry->path))
 		return NULL;
-	*ret = !ends_in_one_of(entry->path, sources);
-	if (*ret || !after)
+	if (!ends_in_one_of(entry->path, sources)) {
+		if (entry->what == SOURCE_REMOVE)
+			return is_named(source, list, entry->path, includes, false, ret);
+		*ret = true;
+		if (!is_below_tests(entry->path) || ends_in_one_of(entry->path, headers))
+			return NULL;
+		*ret = false;
+		return is_one_of(name, strlen(name), makefiles)
+			       ? NULL
+			       : is_named(source, list, entry->path, speaks_of, true, ret);
+	}
+	if (!after || entry->what != SOURCE_PUT)
 		return NULL;
 	_cleanup_free_ char *path = NULL;
 	if (asprintf(&path, "%s/%s", source->directory, entry->path) < 0) {
 		path = NULL;
 		return &usp_error_no_memory;
 	}
-	return is_compiled(after, path) ? NULL : is_included(source, entry->path, ret);
+	return is_compiled(after, path) ? NULL : is_named(source, list, entry->path, includes, false, ret);
 }
 
 struct usp_error *remake_needed(const struct source *source, const struct capture *after, char **what)
@@ -180,7 +233,7 @@ struct usp_error *remake_needed(const struct source *source, const struct captur
 	bool needed = false;
 	*what = NULL;
 	for (size_t i = 0; i < list.n && !needed && !error; i++) {
-		error = may_be_read(source, after, &list.v[i], &needed);
+		error = may_be_read(source, after, &list, &list.v[i], &needed);
 		if (!error && needed && !(*what = strdup(list.v[i].path)))
 			error = &usp_error_no_memory;
 	}

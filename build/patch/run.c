@@ -143,9 +143,8 @@ static struct usp_error *run_patched(struct build *build, struct source *source,
 		       &build->after);
 }
 
-static struct usp_error *note_unread(void *context, const char *path)
+struct usp_error *build_note_unread(struct build *build, const char *path)
 {
-	struct build *build = context;
 	const char **grown = reallocarray(build->unread, build->n_unread + 1, sizeof(*grown));
 	const char *kept = build_report_keep(build->report, path);
 	if (grown)
@@ -154,6 +153,11 @@ static struct usp_error *note_unread(void *context, const char *path)
 		return &usp_error_no_memory;
 	build->unread[build->n_unread++] = kept;
 	return NULL;
+}
+
+static struct usp_error *note_unread(void *context, const char *path)
+{
+	return build_note_unread(context, path);
 }
 
 static struct usp_error *patched(struct build *build, struct source *source)

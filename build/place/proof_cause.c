@@ -49,12 +49,6 @@ static void each_unit(Dwarf *dwarf, bool (*fn)(void *context, const struct unit 
 	}
 }
 
-static const char *last_component(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 /* The object's unit, copied, and the program's that is most likely the same one. */
 struct search {
 	char *name, *directory, *producer, *found;
@@ -80,7 +74,7 @@ static bool take_other(void *context, const struct unit *unit)
 	unsigned rank = 0;
 	if (!strcmp(unit->name, search->name))
 		rank = strcmp(unit->directory, search->directory) ? 2 : 3;
-	else if (!strcmp(last_component(unit->name), last_component(search->name)))
+	else if (!strcmp(basename(unit->name), basename(search->name)))
 		rank = 1;
 	if (!rank || rank < search->rank)
 		return false;

@@ -181,8 +181,9 @@ struct usp_build_finding {
 	/*
 	 * "data", "ambiguous", "unknown", "section", "start", "tls", "symbol": as usp_diff_problem_kind. "layout", "enum",
 	 * "signature", "variable", "types": from the debug information. "input": something was linked that no compiler of
-	 * this build wrote. "hooks": the patch has code for usplice that was not compiled. "payload": it
-	 * cannot be made. "proof": the rebuilt original is not what the target is made of. The last two cannot be allowed.
+	 * this build wrote, or the target may be made of what the patch changes and the build did not compile.
+	 * "hooks": the patch has code for usplice that was not compiled. "payload": it cannot be made. "proof": the
+	 * rebuilt original is not what the target is made of. The last two cannot be allowed.
 	 */
 	const char *kind;
 	const char *object; /* of several, the first ones: ", " between, and "…" */

@@ -14,7 +14,7 @@ import stat
 import subprocess
 
 import harness
-from harness import OK, UNSUPPORTED, Victim, check, contains, equal, on, run, tmp
+from harness import BUSY, OK, UNSUPPORTED, Victim, check, contains, equal, on, run, tmp, until
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 
@@ -182,6 +182,13 @@ class Project:
             equal(after.get(path), before.get(path), path)
         equal(os.path.exists(output), r.code == OK, "%s is there\n%s" % (output, r))
         return json.loads(r.out) if r.out.strip() else None, r
+
+    def build_when_free(self, *codes):
+        """The same, and only its Result, once what watched a build whose usplice was killed has left the tree."""
+        def tried():
+            r = run(*self.arguments("--json"), code=(OK, BUSY) + codes, patience=300)
+            return None if r.code == BUSY else r
+        return until(tried, "nobody has the tree any more")
 
     @staticmethod
     def named(report, role):

@@ -71,6 +71,15 @@ def source_that_another_one_includes():
 
 
 @case
+def new_header_before_another_of_its_name():
+    """Nobody was changed to read it."""
+    p = Project({"a.c": '#include "lim.h"\n' + function("long answer(long n)", "return n + LIM;"),
+                 "inc/lim.h": "#define LIM 1\n"}, {"lim.h": "#define LIM 2\n"}, command=["make"],
+                makefile=BLIND.replace("-g -O2", "-g -O2 -Iinc"))
+    made_again(p, ["answer"], {3: (4, 5)})
+
+
+@case
 def flags_in_the_makefile():
     p = Project({"a.c": function("long answer(long n)", "return n + EXTRA;")}, {"Makefile": ("-DEXTRA=1", "-DEXTRA=2")},
                 makefile=BLIND.replace("-g -O2", "-g -O2 -DEXTRA=1"), command=["make"])
@@ -98,6 +107,23 @@ def nothing_of_it_is_read():
 
 
 @case
+def files_of_tests():
+    """A script or data of tests that nothing else speaks of is nobody's, a header there, or what a makefile names, is not."""
+    files = {**FILES, "tests/run": "one\n", "tests/data.xml": "one\n", "tests/Makefile": "one\n", "tests/t.h": "#define ONE 1\n"}
+    for number, (name, rebuilt) in enumerate((("run", 1), ("data.xml", 1), ("Makefile", 1), ("t.h", 4))):
+        p = Project(files, {"tests/" + name: ("ONE" if name == "t.h" else "one", "two"), "x.c": ("* 2", "* 3")}, makefile=BLIND,
+                    name="tree%d" % number)
+        p.install()
+        equal(p.build()[0]["objects_rebuilt"], rebuilt, name)
+    makefile = BLIND + "a.c: tests/numbers.txt\n\tsed 's/.*/long answer(long n) { return n + &; }/' $< > $@\n"
+    p = Project({"tests/numbers.txt": "1\n", "a.c": "long answer(long n) { return n + 1; }\n"},
+                {"tests/numbers.txt": "2\n", "a.c": "long answer(long n) { return n + 2; }\n"}, makefile=makefile, name="made")
+    p.install()
+    report, r = p.build()
+    equal((p.named(report, "replaced"), report["objects_rebuilt"]), (["answer"], 2), str(r))
+
+
+@case
 def wrong_build_command():
     """It compiles something, and nothing of what the patch changes in the target: that there is no change would be a lie."""
     p = Project({**FILES, "tool.c": "int main(void)\n{\n\treturn 3;\n}\n"}, {"x.c": ("* 2", "* 3")},
@@ -120,6 +146,9 @@ def source_of_the_target_that_the_command_does_not_build():
     p.install()
     report, r = p.build(command=["sh", "-c", "rm -f prog && make"], code=UNSUPPORTED)
     contains(r.err, "(input)", "lib/deep.c", "have the build command build that")
+    for _ in "ab":  # builds that are kept do not forget it
+        report, r = p.build("--keep", tmp("kept"), command=["sh", "-c", "rm -f prog && make"], code=UNSUPPORTED)
+        contains(r.err, "(input)", "lib/deep.c")
     report, r = p.build()
     equal(p.named(report, "replaced"), ["deep"], str(r))
     behaves(p, tmp("tree-run", "prog"), {3: (7, 10)})
@@ -176,11 +205,6 @@ def build_that_cannot_be_told():
         contains(r.err, "(input)", "clamp.h", "did not compile again")
 
 
-def unless_busy(p):
-    r = run(*p.arguments("--json"), code=(OK, BUSY), patience=300)
-    return None if r.code == BUSY else r
-
-
 @case
 def killed_in_between():
     """What was compiled with the patch is compiled again, though the tree was left in the midst of it."""
@@ -196,7 +220,7 @@ def killed_in_between():
     os.unlink(p.path("wait"))
     check(os.path.exists(p.path(".usplice-build")), "no mark is left")
     # What watched the build ends a little later, and has the tree until then.
-    r = until(lambda: unless_busy(p), "nobody has the tree any more")
+    r = p.build_when_free()
     equal(p.named(json.loads(r.out), "replaced"), ["first"], str(r))
     behaves(p, tmp("tree-run", "prog"), ASKED)
     check(not os.path.exists(p.path(".usplice-build")), "the mark is gone")

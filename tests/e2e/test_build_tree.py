@@ -540,11 +540,6 @@ def interrupted():
             works(p)
 
 
-def answered(p):
-    r = run(*p.arguments("--json"), code=(OK, BUSY, FAILED), patience=300)
-    return None if r.code == BUSY else r
-
-
 @case
 def killed_in_the_second_build():
     p = slow_project()
@@ -560,7 +555,7 @@ def killed_in_the_second_build():
         contains(f.read(), "n * 5")
     check(os.path.exists(p.path(".usplice-build")), "no mark is left")
     # What watched the build ends a little later, and has the tree until then.
-    r = until(lambda: answered(p), "nobody has the tree any more")
+    r = p.build_when_free(FAILED)
     equal(json.loads(r.out)["verdict"], "ready")
     equal(p.sources(), before, "the sources")
     behaves(p, tmp("tree-run", "prog"), ASKED)
@@ -581,7 +576,7 @@ def killed_and_what_was_saved_is_gone():
     contains(saved, "usplice-saved-")
     shutil.rmtree(saved)
     for _ in "ab":  # it is said until somebody has put it right
-        r = until(lambda: answered(p), "nobody has the tree any more")
+        r = p.build_when_free(FAILED)
         equal(r.code, FAILED, str(r))
     contains(r.err, p.tree, "was left patched", saved, ".usplice-build")
 
