@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
 #include "cli/options.h"
 
 #include <limits.h>
@@ -126,7 +127,7 @@ char *options_output(const struct options *options, const char *input)
 {
 	if (options->output)
 		return strdup(options->output);
-	const char *slash = strrchr(input, '/'), *name = slash ? slash + 1 : input, *dot = strrchr(name, '.');
+	const char *name = basename(input), *dot = strrchr(name, '.');
 	size_t length = dot && dot != name ? (size_t)(dot - name) : strlen(name);
 	char *ret = malloc(length + sizeof(".usp"));
 	if (ret) {

@@ -51,7 +51,7 @@ static struct usp_error *choose_name(struct plan *plan, const char *file)
 		memcpy(plan->name, plan->payload->name, sizeof(plan->name));
 		return NULL;
 	}
-	const char *base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+	const char *base = basename(file);
 	size_t length = strlen(base);
 	if (length > 4 && !strcmp(base + length - 4, ".usp"))
 		length -= 4;

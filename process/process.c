@@ -71,8 +71,7 @@ static bool has_name(int proc, const char *pid, const void *context)
 	char *deleted = strstr(text, " (deleted)");
 	if (deleted && !deleted[10])
 		*deleted = 0;
-	const char *base = strrchr(text, '/');
-	return !strcmp(base ? base + 1 : text, name);
+	return !strcmp(basename(text), name);
 }
 
 static bool has_registry(int proc, const char *pid, const void *context)

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
-#define _GNU_SOURCE
 #include "process/registry.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <usplice/list.h>
+
+#include "process/remote/memfd.h"
 
 #define HEADER_SIZE   4096u
 #define TABLE_SIZE    ((uint32_t)(REGISTRY_PAYLOADS_MAX * sizeof(struct registry_entry)))
@@ -155,69 +154,23 @@ void registry_destroy(struct registry *registry)
 	free(registry);
 }
 
-static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b,
-			      uint64_t c, uint64_t d, uint64_t e, uint64_t f, int64_t *result)
-{
-	const uint64_t args[6] = {a, b, c, d, e, f};
-	struct usp_error *error = remote_syscall(remote, number, args, result);
-	if (!error && *result < 0)
-		error = usp_error_errno(USP_FAILED, (int)-*result, "%s in the target failed", what);
-	return usp_error_prefix(error, "making the registry");
-}
-
-/* A controller killed between memfd_create and close left a descriptor behind: closed here. */
-static struct usp_error *close_leftovers(const struct target *target, struct remote *remote)
-{
-	int fd = target_openat(target, O_RDONLY | O_DIRECTORY, "fd");
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!dir) {
-		int r = fd < 0 ? -fd : errno;
-		if (fd >= 0)
-			close(fd);
-		return usp_error_errno(USP_FAILED, r, "cannot list the target's descriptors");
-	}
-	struct usp_error *error = NULL;
-	for (struct dirent *entry; !error && (entry = readdir(dir));) {
-		char link[64];
-		ssize_t n = readlinkat(fd, entry->d_name, link, sizeof(link) - 1);
-		if (n < 0)
-			continue;
-		link[n] = 0;
-		if (strcmp(link, REGISTRY_MAPPING " (deleted)") && strcmp(link, REGISTRY_MAPPING))
-			continue;
-		int64_t result;
-		error = call(remote, "close", SYS_close, strtoul(entry->d_name, NULL, 10), 0, 0, 0, 0, 0,
-			     &result);
-	}
-	closedir(dir);
-	return error;
-}
-
 struct usp_error *registry_create(const struct target *target, struct remote *remote,
 				  const struct remote_area *area, struct registry *registry)
 {
-	int64_t fd, address, result;
-	struct usp_error *error = close_leftovers(target, remote);
-	if (error)
-		return error;
+	uint64_t fd;
+	int64_t address;
 	int r = remote_write(target, area->stack, REGISTRY_NAME, sizeof(REGISTRY_NAME));
 	if (r < 0)
 		return usp_error_errno(USP_FAILED, -r, "cannot write to usplice's own memory in the target");
-	error = call(remote, "memfd_create", SYS_memfd_create, area->stack, 1 /* MFD_CLOEXEC */, 0, 0, 0, 0,
-		     &fd);
-	if (error)
-		return error;
-	error = call(remote, "ftruncate", SYS_ftruncate, (uint64_t)fd, REGISTRY_SIZE, 0, 0, 0, 0, &result);
-	if (!error)
-		error = call(remote, "mmap", SYS_mmap, 0, REGISTRY_SIZE, PROT_READ, MAP_PRIVATE, (uint64_t)fd,
-			     0, &address);
-	struct usp_error *close_error =
-		call(remote, "close", SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0, &result);
-	if (error || close_error) {
-		if (error)
-			usp_error_destroy(close_error);
-		return error ? error : close_error;
+	struct usp_error *error = remote_memfd_open(remote, REGISTRY_NAME, area->stack, REGISTRY_SIZE, &fd);
+	if (!error) {
+		error = remote_syscall_ok(remote, "mmap", SYS_mmap,
+					  (const uint64_t[6]){0, REGISTRY_SIZE, PROT_READ, MAP_PRIVATE, fd},
+					  &address);
+		error = remote_memfd_close(remote, fd, error);
 	}
+	if (error)
+		return usp_error_prefix(error, "making the registry");
 	registry->address = (uint64_t)address;
 	registry->header = (struct registry_header){
 		.version = REGISTRY_VERSION,

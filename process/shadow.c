@@ -17,27 +17,20 @@
 
 _Static_assert(LOCK_SIZE == 4096, "the lock has a page of its own");
 
-static struct usp_error *call(struct remote *remote, const char *what, long number, const uint64_t args[6])
-{
-	int64_t result;
-	struct usp_error *error = remote_syscall(remote, number, args, &result);
-	if (!error && result < 0)
-		error = usp_error_errno(USP_FAILED, (int)-result, "%s in the target failed", what);
-	return error;
-}
-
 /* As an upload: noted as pending before, as the shadow data's after; whoever comes later finds one of the two. */
 static struct usp_error *make(struct session *session, struct remote *remote, uint64_t at, uint64_t size)
 {
+	int64_t result;
 	struct usp_error *error = registry_set_pending(session->target, session->registry, at, size);
 	if (!error)
-		error = call(remote, "mmap", SYS_mmap,
-			     (const uint64_t[6]){at, size, PROT_READ | PROT_WRITE,
-						 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-						 UINT64_MAX, 0});
+		error = remote_syscall_ok(
+			remote, "mmap", SYS_mmap,
+			(const uint64_t[6]){at, size, PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, UINT64_MAX, 0},
+			&result);
 	if (!error)
-		error = call(remote, "madvise(MADV_WIPEONFORK)", SYS_madvise,
-			     (const uint64_t[6]){at, LOCK_SIZE, MADV_WIPEONFORK});
+		error = remote_syscall_ok(remote, "madvise(MADV_WIPEONFORK)", SYS_madvise,
+					  (const uint64_t[6]){at, LOCK_SIZE, MADV_WIPEONFORK}, &result);
 	if (!error)
 		error = registry_set_shadow(session->target, session->registry, at);
 	if (!error)

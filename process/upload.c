@@ -138,29 +138,28 @@ static void release_record(struct record *record)
 
 /* ---- the mapping: image, then pads, then the unwinder's object, then the record ---- */
 
-static struct usp_error *call(struct remote *remote, const char *what, long number, uint64_t a, uint64_t b,
-			      uint64_t c, uint64_t d, uint64_t e, uint64_t f, int64_t *result)
-{
-	const uint64_t args[6] = {a, b, c, d, e, f};
-	struct usp_error *error = remote_syscall(remote, number, args, result);
-	if (!error && *result < 0)
-		error = usp_error_errno(USP_FAILED, (int)-*result, "%s in the target failed", what);
-	return error;
-}
-
 static struct usp_error *unmap(struct remote *remote, uint64_t base, uint64_t size)
 {
 	int64_t result;
-	return call(remote, "munmap", SYS_munmap, base, size, 0, 0, 0, 0, &result);
+	return remote_syscall_ok(remote, "munmap", SYS_munmap, (const uint64_t[6]){base, size}, &result);
+}
+
+static struct usp_error *protect(struct remote *remote, uint64_t at, uint64_t size, int prot)
+{
+	int64_t result;
+	return remote_syscall_ok(remote, "mprotect", SYS_mprotect,
+				 (const uint64_t[6]){at, size, (uint64_t)prot}, &result);
 }
 
 static struct usp_error *map(struct remote *remote, const struct payload_image *image, uint64_t pads_size,
 			     uint64_t size)
 {
 	int64_t result;
-	struct usp_error *error =
-		call(remote, "mmap", SYS_mmap, image->base, size, PROT_READ | PROT_EXEC,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0, &result);
+	struct usp_error *error = remote_syscall_ok(
+		remote, "mmap", SYS_mmap,
+		(const uint64_t[6]){image->base, size, PROT_READ | PROT_EXEC,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, UINT64_MAX, 0},
+		&result);
 	if (error)
 		return error;
 	if ((uint64_t)result != image->base) {
@@ -173,12 +172,11 @@ static struct usp_error *map(struct remote *remote, const struct payload_image *
 	for (int i = 0; i < PAYLOAD_SEGMENTS && !error; i++) {
 		const struct payload_segment *segment = &image->segments[i];
 		if (segment->size && segment->prot != (PROT_READ | PROT_EXEC))
-			error = call(remote, "mprotect", SYS_mprotect, image->base + segment->offset,
-				     segment->size, (uint64_t)segment->prot, 0, 0, 0, &result);
+			error = protect(remote, image->base + segment->offset, segment->size, segment->prot);
 	}
 	if (!error)
-		error = call(remote, "mprotect", SYS_mprotect, image->base + image->size + pads_size,
-			     size - image->size - pads_size, PROT_READ | PROT_WRITE, 0, 0, 0, &result);
+		error = protect(remote, image->base + image->size + pads_size, size - image->size - pads_size,
+				PROT_READ | PROT_WRITE);
 	return error;
 }
 

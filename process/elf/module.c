@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
 #include "process/elf/module_new.h"
 
 #include <errno.h>
@@ -34,9 +35,8 @@ static int set_path(struct module *module, const char *path)
 	char *copy = strndup(path, n);
 	if (!copy)
 		return -ENOMEM;
-	const char *slash = strrchr(copy, '/');
 	module->path = copy;
-	module->name = slash ? slash + 1 : copy;
+	module->name = basename(copy);
 	return 0;
 }
 

@@ -162,9 +162,8 @@ static void check_deleted(struct finder *finder, struct module *module, const st
 	if (!path)
 		return;
 	free((char *)module->path);
-	const char *slash = strrchr(path, '/');
 	module->path = path;
-	module->name = slash ? slash + 1 : path;
+	module->name = basename(path);
 	module->deleted = false;
 }
 

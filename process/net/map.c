@@ -4,24 +4,17 @@
  * controller may be killed at each step: a place without all three parts is in nobody's use and is unmapped,
  * one with all three is used again, and so is a table that no header points to.
  */
-#define _GNU_SOURCE
-#include "process/net/internal.h"
-
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
+
+#include "process/net/internal.h"
+#include "process/remote/memfd.h"
 
 #define PAGE	       4096u
 #define NET_NAME       "usplice-net"
-#define NET_MAPPING    "/memfd:" NET_NAME " (deleted)"
+#define NET_MAPPING    REMOTE_MEMFD_MAPPING(NET_NAME)
 #define SITES_AT_LEAST 256u
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#endif
 
 struct mapper {
 	const struct target *target;
@@ -47,78 +40,10 @@ static bool is_whole(const struct maps *maps, size_t i, struct net_area *ret)
 	return true;
 }
 
-static struct usp_error *call(const struct mapper *m, const char *what, long number, const uint64_t args[6],
-			      int64_t *result)
+static struct usp_error *open_file(const struct mapper *m, uint64_t size, uint64_t *fd)
 {
-	struct usp_error *error = remote_syscall(m->remote, number, args, result);
-	if (!error && *result < 0)
-		error = usp_error_errno(USP_FAILED, (int)-*result, "%s in %s (%d) failed", what,
-					m->target->name, m->target->pid);
-	return error;
-}
-
-/* A descriptor that a killed controller left. */
-static struct usp_error *close_leftovers(const struct mapper *m)
-{
-	int fd = target_openat(m->target, O_RDONLY | O_DIRECTORY, "fd");
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return usp_errorf(USP_FAILED, "cannot list the descriptors of %s (%d)", m->target->name,
-				  m->target->pid);
-	}
-	struct usp_error *error = NULL;
-	for (struct dirent *entry; !error && (entry = readdir(dir));) {
-		char link[sizeof(NET_MAPPING) + 1];
-		int64_t result;
-		ssize_t n = readlinkat(fd, entry->d_name, link, sizeof(link));
-		if (n == (ssize_t)strlen(NET_MAPPING) && !memcmp(link, NET_MAPPING, (size_t)n))
-			error = call(m, "close", SYS_close,
-				     (const uint64_t[6]){strtoul(entry->d_name, NULL, 10)}, &result);
-	}
-	closedir(dir);
-	return error;
-}
-
-/* A larger file would send the borrowed thread SIGXFSZ. */
-static struct usp_error *check_file_size(const struct mapper *m, uint64_t size)
-{
-	struct rlimit limit;
-	int64_t result;
-	struct usp_error *error =
-		call(m, "getrlimit", SYS_getrlimit, (const uint64_t[6]){RLIMIT_FSIZE, m->scratch}, &result);
-	if (!error)
-		error = net_get(m->target, m->scratch, &limit, sizeof(limit));
-	if (!error && limit.rlim_cur < size)
-		error = usp_errorf(
-			USP_UNSUPPORTED,
-			"%s (%d) may not make a file of %lu bytes (RLIMIT_FSIZE is %lu), so usplice "
-			"cannot map its safety net; raise it with prlimit",
-			m->target->name, m->target->pid, (long)size, (long)limit.rlim_cur);
-	return error;
-}
-
-static struct usp_error *make_memfd(const struct mapper *m, uint64_t size, uint64_t *fd)
-{
-	int64_t result;
-	struct usp_error *error = check_file_size(m, size);
-	if (!error)
-		error = net_put(m->target, m->scratch, NET_NAME, sizeof(NET_NAME));
-	if (!error)
-		error = remote_syscall(m->remote, SYS_memfd_create,
-				       (const uint64_t[6]){m->scratch, MFD_CLOEXEC}, &result);
-	if (!error && result == -EACCES) /* vm.memfd_noexec=2: not to be run; it may be mapped */
-		error = remote_syscall(m->remote, SYS_memfd_create,
-				       (const uint64_t[6]){m->scratch, MFD_CLOEXEC | MFD_NOEXEC_SEAL},
-				       &result);
-	if (error)
-		return error;
-	if (result < 0)
-		return usp_error_errno(USP_FAILED, (int)-result, "memfd_create in %s (%d) failed",
-				       m->target->name, m->target->pid);
-	*fd = (uint64_t)result;
-	return call(m, "ftruncate", SYS_ftruncate, (const uint64_t[6]){*fd, size}, &result);
+	struct usp_error *error = net_put(m->target, m->scratch, NET_NAME, sizeof(NET_NAME));
+	return error ? error : remote_memfd_open(m->remote, NET_NAME, m->scratch, size, fd);
 }
 
 static struct usp_error *map(const struct mapper *m, uint64_t at, uint64_t size, int prot, uint64_t fd,
@@ -127,19 +52,11 @@ static struct usp_error *map(const struct mapper *m, uint64_t at, uint64_t size,
 	const uint64_t flags = MAP_PRIVATE | (at ? MAP_FIXED : 0);
 	int64_t result;
 	struct usp_error *error =
-		call(m, "mmap", SYS_mmap, (const uint64_t[6]){at, size, (uint64_t)prot, flags, fd, offset},
-		     &result);
+		remote_syscall_ok(m->remote, "mmap", SYS_mmap,
+				  (const uint64_t[6]){at, size, (uint64_t)prot, flags, fd, offset}, &result);
 	if (!error)
 		*ret = (uint64_t)result;
 	return error;
-}
-
-static struct usp_error *both(struct usp_error *first, struct usp_error *second)
-{
-	if (!first)
-		return second;
-	usp_error_destroy(second);
-	return first;
 }
 
 static uint64_t table_size(size_t n_sites)
@@ -156,9 +73,9 @@ static struct usp_error *map_all(const struct mapper *m, size_t n_sites, struct 
 	uint64_t fd, ignored, code = 0;
 	int64_t result;
 	const uint64_t data_size = NET_TABLE_OFFSET + table_size(n_sites), size = NET_DATA_OFFSET + data_size;
-	struct usp_error *error = make_memfd(m, size, &fd);
+	struct usp_error *error = open_file(m, size, &fd);
 	if (error)
-		return both(error, close_leftovers(m));
+		return error;
 	error = map(m, 0, size, PROT_READ | PROT_EXEC, fd, 0, &code);
 	if (!error)
 		error = map(m, code + NET_STATE_OFFSET, NET_STATE_SIZE, PROT_READ | PROT_WRITE, fd,
@@ -168,7 +85,7 @@ static struct usp_error *map_all(const struct mapper *m, size_t n_sites, struct 
 	if (error && code)
 		usp_error_destroy(
 			remote_syscall(m->remote, SYS_munmap, (const uint64_t[6]){code, size}, &result));
-	error = both(error, call(m, "close", SYS_close, (const uint64_t[6]){fd}, &result));
+	error = remote_memfd_close(m->remote, fd, error);
 	if (!error)
 		*area = (struct net_area){code, code + NET_DATA_OFFSET, data_size};
 	return error;
@@ -201,8 +118,8 @@ static struct usp_error *adopt(const struct mapper *m, const struct maps *maps, 
 				*area = found;
 			i += 2;
 		} else if (!strcmp(v->name, NET_MAPPING) && !v->shared && v->prot != PROT_READ) {
-			error = call(m, "munmap", SYS_munmap,
-				     (const uint64_t[6]){v->start, v->end - v->start}, &result);
+			error = remote_syscall_ok(m->remote, "munmap", SYS_munmap,
+						  (const uint64_t[6]){v->start, v->end - v->start}, &result);
 		}
 		if (error)
 			return error;
@@ -248,16 +165,15 @@ static struct usp_error *grow(const struct mapper *m, const struct maps *maps, c
 			      const struct net_data *data, size_t n_sites)
 {
 	uint64_t fd, size = table_size(n_sites), mapped_size, table;
-	int64_t result;
 	struct usp_error *error = NULL;
 	table = find_table(maps, data, size, &mapped_size);
 	if (!table) {
 		mapped_size = size;
-		error = make_memfd(m, size, &fd);
+		error = open_file(m, size, &fd);
 		if (error)
-			return both(error, close_leftovers(m));
+			return error;
 		error = map(m, 0, size, PROT_READ, fd, 0, &table);
-		error = both(error, call(m, "close", SYS_close, (const uint64_t[6]){fd}, &result));
+		error = remote_memfd_close(m->remote, fd, error);
 	}
 	/* The new table holds nothing yet. Nothing is looked up from the first write on. */
 	const uint64_t words[2] = {table, mapped_size / sizeof(struct net_site)};
@@ -329,7 +245,7 @@ static struct usp_error *map_with(const struct mapper *m, const struct maps *map
 			error = leave_foreign(m->target, &new);
 	}
 	if (!error && !new.code) {
-		error = close_leftovers(m);
+		error = remote_memfd_sweep(m->remote, NET_NAME);
 		if (!error)
 			error = adopt(m, maps, &new);
 		if (!error && !new.code)

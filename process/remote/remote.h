@@ -57,6 +57,9 @@ _must_check_ struct usp_error *remote_close(struct remote *remote);
 /* One system call; its result (-errno on failure) in *result. USP_GONE when the target died. */
 _must_check_ struct usp_error *remote_syscall(struct remote *remote, long number, const uint64_t args[6],
 					      int64_t *result);
+/* One that has to succeed: the error names what failed. */
+_must_check_ struct usp_error *remote_syscall_ok(struct remote *remote, const char *what, long number,
+						 const uint64_t args[6], int64_t *result);
 
 /*
  * Calls the function at address with up to 6 integer arguments on the area's stack; its rax in *result. errno

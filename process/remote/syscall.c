@@ -48,6 +48,16 @@ struct usp_error *remote_syscall(struct remote *remote, long number, const uint6
 			  remote->tid, remote->target->name, remote->target->pid);
 }
 
+struct usp_error *remote_syscall_ok(struct remote *remote, const char *what, long number,
+				    const uint64_t args[6], int64_t *result)
+{
+	struct usp_error *error = remote_syscall(remote, number, args, result);
+	if (!error && *result < 0)
+		error = usp_error_errno(USP_FAILED, (int)-*result, "%s in %s (%d) failed", what,
+					remote->target->name, remote->target->pid);
+	return error;
+}
+
 int remote_write(const struct target *target, uint64_t address, const void *buf, size_t n)
 {
 	for (size_t done = 0; done < n;) {

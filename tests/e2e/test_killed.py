@@ -7,24 +7,11 @@ killat N -- COMMAND kills COMMAND as it enters its Nth system call. USPLICE_KILL
 import signal
 
 from harness import *
+from killing import *
 
 STRIDE = int(os.environ.get("USPLICE_KILLAT_STRIDE", "1"))
 TRIPLE = (("int value(void)", "return 2;"), ("int inner(void)", "return 2;"), ("int outer(void)", "return 20 + inner();"))
 OLD, NEW = ("1", "11"), ("2", "22")
-
-
-def killat(n, *words):
-    """True if the command came to its own end before the Nth system call (killat says so by status 3)."""
-    p = subprocess.run([os.environ["KILLAT"], str(n), "--", USPLICE] + [str(w) for w in words], stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
-    check(p.returncode in (0, 3), "killat: exit %d\n%s%s" % (p.returncode, p.stdout, p.stderr))
-    return p.returncode == 3
-
-
-def let_go(v):
-    """The kernel detaches a dead tracer's threads; that takes a moment."""
-    until(lambda: all(s["TracerPid"] == "0" and s["State"][0] not in "tT" for s in v.statuses("TracerPid", "State").values()),
-          "nobody traces the target and all of it runs")
 
 
 def layout_of(v):

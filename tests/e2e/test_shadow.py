@@ -2,6 +2,7 @@
 """Shadow data and states: values on objects that exist, and what one payload leaves to the next."""
 
 from harness import *
+from killing import *
 from projects import COMPILERS, Project, make
 
 STRIDE = int(os.environ.get("USPLICE_KILLAT_STRIDE", "1"))
@@ -181,13 +182,6 @@ def data_of_another_layout_is_refused():
     contains(r.err, "usplice_shadow_2", "usplice_shadow_1")
 
 
-def killat(n, *words):
-    p = subprocess.run([os.environ["KILLAT"], str(n), "--", USPLICE] + [str(w) for w in words], stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
-    check(p.returncode in (0, 3), "killat: exit %d\n%s%s" % (p.returncode, p.stdout, p.stderr))
-    return p.returncode == 3
-
-
 @case
 def controller_killed_while_it_is_made():
     """A fresh process each time: the place is made once. After the next command there is one, or none and nothing left."""
@@ -195,7 +189,7 @@ def controller_killed_while_it_is_made():
     while not finished:
         v = Victim("basic")
         finished = killat(n, "upload", p, "--pid", v.pid)
-        until(lambda: all(s["TracerPid"] == "0" for s in v.statuses("TracerPid").values()), "nobody traces it")
+        let_go(v)
         places.add(len(areas(v)))
         on(v, "recover")
         if not states(v):
