@@ -8,7 +8,7 @@
 
 #include "process/find.h"
 #include "process/host/host.h"
-#include "process/elf/perfmap.h"
+#include "process/perfmap.h"
 #include "process/timeline.h"
 #include "process/recover.h"
 #include "process/tracer.h"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "process/elf/callable.h"
+#include "process/callable.h"
 
 #define CALL_TIME_NS 2000000000ull
 

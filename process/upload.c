@@ -24,7 +24,7 @@
 #include "process/membarrier.h"
 #include "process/pads.h"
 #include "process/shadow.h"
-#include "process/elf/perfmap.h"
+#include "process/perfmap.h"
 #include "process/unwinder.h"
 
 #define PAGE 4096ull

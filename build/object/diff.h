@@ -56,6 +56,9 @@ _must_check_ struct usp_error *object_diff_problem(struct object_diff *diff, enu
 						   const char *name, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* A function or variable that was local (static) before, and has the same name as a global one now. */
+bool object_diff_became_global(const struct object_diff *diff, uint32_t piece);
+
 /* Same or only its line numbers moved. */
 static inline bool object_verdict_is_same(const struct object_verdict *v)
 {

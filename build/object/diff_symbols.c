@@ -92,6 +92,9 @@ static struct usp_error *judge_new(struct object_diff *diff, const struct entry 
 {
 	const struct object *after = diff->side[OBJECT_AFTER];
 	uint32_t piece = piece_of(after, a->symbol);
+	if (piece != OBJECT_NONE && object_diff_became_global(diff, piece) &&
+	    !strcmp(a->name, after->pieces[piece].name))
+		return NULL;
 	if (piece != OBJECT_NONE && diff->pairs.other[OBJECT_AFTER][piece] != OBJECT_NONE)
 		return object_diff_problem(diff, USP_DIFF_PROBLEM_SYMBOL, a->name, "a new global name of %s",
 					   after->pieces[piece].name ? after->pieces[piece].name
@@ -130,6 +133,16 @@ static struct usp_error *judge_choices(struct object_diff *diff)
 						    "is weak: the program may have another definition");
 	}
 	return error;
+}
+
+bool object_diff_became_global(const struct object_diff *diff, uint32_t piece)
+{
+	const struct object_piece *now = &diff->side[OBJECT_AFTER]->pieces[piece];
+	uint32_t other = diff->pairs.other[OBJECT_AFTER][piece];
+	if (other == OBJECT_NONE || !now->strong || !now->name)
+		return false;
+	const struct object_piece *was = &diff->side[OBJECT_BEFORE]->pieces[other];
+	return was->name && !was->global && !strcmp(was->name, now->name);
 }
 
 struct usp_error *object_diff_symbols(struct object_diff *diff)

@@ -22,7 +22,7 @@
 #include "build/take/emit.h"
 #include "build/file.h"
 #include "process/elf/dynamic.h"
-#include "process/elf/runs_once.h"
+#include "process/clobber/runs_once.h"
 
 #define PATCH_MAX (256u << 20) /* bytes */
 

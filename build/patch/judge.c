@@ -245,7 +245,7 @@ static struct usp_error *judge_hooks(struct build *build)
 
 /* ---- what is new, and is not ---- */
 
-/* A global name that moved here from another object, or that overrides a weak one. */
+/* A name that is global only now; it moved here from another object, or overrides a weak one or a library's. */
 static struct usp_error *judge_added(struct build *build, const struct build_object *o)
 {
 	const struct object *after = o->diff->side[OBJECT_AFTER];
@@ -253,14 +253,17 @@ static struct usp_error *judge_added(struct build *build, const struct build_obj
 	for (uint32_t i = 0; i < after->n_pieces && !error; i++) {
 		const struct object_piece *p = &after->pieces[i];
 		struct definitions found;
-		if (!p->strong || !p->name || o->diff->verdicts[OBJECT_AFTER][i].verdict != USP_DIFF_ADDED)
+		if (!p->strong || !p->name ||
+		    (o->diff->verdicts[OBJECT_AFTER][i].verdict != USP_DIFF_ADDED &&
+		     !object_diff_became_global(o->diff, i)))
 			continue;
 		error = definitions_find(build->names, p->name, &found);
-		if (!error && found.shared)
-			error = build_report_finding(build, "symbol", false, o->name, p->name,
-						     "is new in this object, and the target has one already, "
-						     "from another: which one callers "
-						     "mean has changed");
+		if (!error && (found.shared || module_imports(build->against.module, p->name)))
+			error = build_report_finding(
+				build, "symbol", false, o->name, p->name,
+				"is a new global name of this object, and the target has one "
+				"already, from another object or a library: which one "
+				"callers mean has changed");
 	}
 	return error;
 }

@@ -110,6 +110,28 @@ static struct usp_error *meaning_of_import(struct take *take, const struct objec
 	return import_address(take, symbol->name, "", own->value, &ret->import);
 }
 
+static uint64_t tls_start(const struct module *module)
+{
+	for (size_t i = 0; i < module->n_phdr; i++)
+		if (module->phdr[i].p_type == PT_TLS)
+			return module->phdr[i].p_vaddr;
+	return 0;
+}
+
+static struct usp_error *meaning_of_original(struct take *take, const struct take_object *o, uint32_t piece,
+					     struct take_meaning *ret)
+{
+	const struct object_piece *p = &take_after(o)->pieces[piece];
+	ret->where = TAKE_IMPORT;
+	if (p->global && p->name && (p->ifunc || is_replaceable(take->target, p->name)))
+		return import_name(take, p->name, false, &ret->import);
+	uint64_t address = take_original(o, piece);
+	if (object_piece_section(take_after(o), p)->kind == OBJECT_KIND_TLS)
+		address -= tls_start(take->target);
+	bool was_global = p->global && !object_diff_became_global(o->diff, piece);
+	return import_address(take, take_name(p), was_global ? "" : o->file, address, &ret->import);
+}
+
 /* A name that the object does not define: new in another object, or the program's, or a library's. */
 static struct usp_error *meaning_of_name(struct take *take, const struct object_symbol *symbol,
 					 struct take_meaning *ret)
@@ -123,13 +145,17 @@ static struct usp_error *meaning_of_name(struct take *take, const struct object_
 			    s->section == SHN_COMMON || strcmp(s->name, symbol->name))
 				continue;
 			const struct object_piece *p = object_piece_at(after, s->section, s->value);
-			if (!p || p->offset != s->value ||
-			    take_original(&take->objects[i], (uint32_t)(p - after->pieces)) != PLACE_NONE)
+			if (!p || p->offset != s->value)
 				continue;
-			ret->where = TAKE_COPY;
-			ret->object = i;
-			ret->piece = (uint32_t)(p - after->pieces);
-			return NULL;
+			uint32_t piece = (uint32_t)(p - after->pieces);
+			if (take_original(&take->objects[i], piece) == PLACE_NONE) {
+				ret->where = TAKE_COPY;
+				ret->object = i;
+				ret->piece = piece;
+				return NULL;
+			}
+			if (object_diff_became_global(take->objects[i].diff, piece))
+				return meaning_of_original(take, &take->objects[i], piece, ret);
 		}
 	}
 	return meaning_of_import(take, symbol, &unused, ret);
@@ -152,27 +178,6 @@ static struct usp_error *meaning_of_weak(struct take *take, const struct take_ob
 }
 
 /* ---- pieces ---- */
-
-static uint64_t tls_start(const struct module *module)
-{
-	for (size_t i = 0; i < module->n_phdr; i++)
-		if (module->phdr[i].p_type == PT_TLS)
-			return module->phdr[i].p_vaddr;
-	return 0;
-}
-
-static struct usp_error *meaning_of_original(struct take *take, const struct take_object *o, uint32_t piece,
-					     struct take_meaning *ret)
-{
-	const struct object_piece *p = &take_after(o)->pieces[piece];
-	ret->where = TAKE_IMPORT;
-	if (p->global && p->name && (p->ifunc || is_replaceable(take->target, p->name)))
-		return import_name(take, p->name, false, &ret->import);
-	uint64_t address = take_original(o, piece);
-	if (object_piece_section(take_after(o), p)->kind == OBJECT_KIND_TLS)
-		address -= tls_start(take->target);
-	return import_address(take, take_name(p), p->global ? "" : o->file, address, &ret->import);
-}
 
 static bool is_call(const struct object *object, const struct object_piece *p,
 		    const struct object_reference *r)

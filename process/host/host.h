@@ -9,7 +9,7 @@
 
 #include "core/action.h"
 #include "core/errno.h"
-#include "process/elf/callable.h"
+#include "process/callable.h"
 #include "process/gate/gate.h"
 #include "process/scan/try.h"
 #include "process/session.h"

@@ -617,6 +617,35 @@ def static_function_with_the_same_name_is_new():
 
 
 @case
+def static_that_becomes_global():
+    """Another file uses it now: it is the one that the target has, state and all."""
+    files = {"a.c": "static long count;\n" + function("__attribute__((noinline)) static long helper(long n)", "return n * 3 + ++count;") +
+                    "long other(long n);\n" + function("long answer(long n)", "return n > 50 ? helper(n) : other(n);"),
+             "b.c": function("__attribute__((noinline)) long other(long n)", "return n * 5 + (n >> 9);")}
+    opened = {"a.c": ("static long count", "long count", ") static long helper", ") long helper"),
+              "b.c": ("__attribute__", "long helper(long n);\nextern long count;\n__attribute__", "return n * 5", "return helper(n) * 1000 + count")}
+    patches(files, opened, {}, WIDE, ["other"])
+    p = Project(files, opened, make("gcc", "-O2"))
+    program = p.install()
+    p.build()
+    v = Victim(program)
+    for n, said in (("60", "181"), ("61", "185"), ("7", "35")):
+        equal(v.ask(n), said)
+    on(v, "load", tmp("tree.usp"))
+    for n, said in (("7", "24003"), ("60", "184"), ("7", "26005")):
+        equal(v.ask(n), said)
+
+
+@case
+def static_that_becomes_global_beside_another_of_its_name():
+    """Callers of the other one, or of a library's, are not rebuilt, and still go there."""
+    files = {"a.c": function("__attribute__((noipa)) static long labs(long n)", "return n * 3;") +
+                    "long other(long n);\n" + function("long answer(long n)", "return labs(n) + other(n);"),
+             "b.c": "#include <stdlib.h>\n" + function("__attribute__((noipa)) long other(long n)", "return labs(n) + 1;")}
+    refuses(files, {"a.c": (") static long", ") long")}, "symbol", "labs", builds=[("gcc", "-O2 -fno-builtin")])
+
+
+@case
 def two_patches_on_one_process():
     """Made each for itself, one after the other on a running program, and off again in the reverse order."""
     text = """

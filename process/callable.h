@@ -4,8 +4,8 @@
  * one whose whole stack is known and has no frame in the allocator, the unwinder or the dynamic linker, so
  * that it holds none of their locks and the function cannot wait for the very thread it runs on.
  */
-#ifndef PROCESS_ELF_CALLABLE_H
-#define PROCESS_ELF_CALLABLE_H
+#ifndef PROCESS_CALLABLE_H
+#define PROCESS_CALLABLE_H
 
 #include "process/session.h"
 #include "process/stack/stack.h"

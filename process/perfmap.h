@@ -2,8 +2,8 @@
 /*
  * /tmp/perf-PID.map in the target's mount namespace, by which perf names payload functions.
  */
-#ifndef PROCESS_ELF_PERFMAP_H
-#define PROCESS_ELF_PERFMAP_H
+#ifndef PROCESS_PERFMAP_H
+#define PROCESS_PERFMAP_H
 
 #include "process/session.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "process/elf/callable.h"
+#include "process/callable.h"
 
 #include <string.h>
 

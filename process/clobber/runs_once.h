@@ -4,8 +4,8 @@
  * or from other such functions, so that it runs once at most, when the program starts or ends. To replace it changes
  * nothing any more.
  */
-#ifndef PROCESS_ELF_RUNS_ONCE_H
-#define PROCESS_ELF_RUNS_ONCE_H
+#ifndef PROCESS_CLOBBER_RUNS_ONCE_H
+#define PROCESS_CLOBBER_RUNS_ONCE_H
 
 #include "process/elf/module.h"
 

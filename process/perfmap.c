@@ -5,7 +5,7 @@
  * touched.
  */
 #define _GNU_SOURCE
-#include "process/elf/perfmap.h"
+#include "process/perfmap.h"
 
 #include <ctype.h>
 #include <errno.h>

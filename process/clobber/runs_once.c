@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "process/elf/runs_once.h"
+#include "process/clobber/runs_once.h"
 
 #include <string.h>
 
