@@ -40,19 +40,18 @@ static struct usp_error *make_environment(struct workdir *workdir)
 
 struct usp_error *workdir_create(bool keep, struct workdir *ret)
 {
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 	*ret = (struct workdir){.keep = keep, .signals = -1};
 	sigset_t blocked;
 	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigaddset(&blocked, SIGHUP);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&blocked, signals[i]);
 	int r = pthread_sigmask(SIG_BLOCK, &blocked, &ret->previous);
 	if (r)
 		return usp_error_errno(USP_FAILED, r, "cannot block signals");
 	/* Only those count that were not blocked before: the caller's own business stays its own. */
 	sigset_t watched;
 	sigemptyset(&watched);
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
 		if (!sigismember(&ret->previous, signals[i]))
 			sigaddset(&watched, signals[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The directory of intermediate files, under $TMPDIR or /tmp, and running tools in it. While it exists,
- * SIGINT, SIGTERM and SIGHUP are blocked in this thread: one that comes is noticed (the tool is ended, the
+ * SIGINT, SIGTERM, SIGHUP and SIGPIPE are blocked in this thread: one that comes is noticed (the tool is ended, the
  * build fails), the directory is removed, and only then does the signal do what it would have done. No
  * handler is installed.
  */

@@ -83,7 +83,7 @@ struct capture_options {
 
 /*
  * Runs the build and waits for its end. What it has left running then is ended as well: a server that went
- * on would compile for the next build, unseen. On SIGINT, SIGTERM and SIGHUP (those that the workdir
+ * on would compile for the next build, unseen. On SIGINT, SIGTERM, SIGHUP and SIGPIPE (those that the workdir
  * watches) all of it gets SIGTERM, after three seconds SIGKILL, and USP_FAILED is returned. If the caller
  * dies, the same happens.
  *

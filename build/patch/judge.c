@@ -108,6 +108,15 @@ static struct usp_error *is_linked(struct build *build, const struct object *bef
 	return error;
 }
 
+static bool is_changed(const struct object_diff *diff)
+{
+	for (int side = 0; side < 2; side++)
+		for (uint32_t i = 0; i < diff->side[side]->n_pieces; i++)
+			if (!object_verdict_is_same(&diff->verdicts[side][i]))
+				return true;
+	return diff->n_problems;
+}
+
 static struct usp_error *prove(struct build *build, struct build_object *o)
 {
 	const struct object *before = o->diff->side[OBJECT_BEFORE];
@@ -130,6 +139,8 @@ static struct usp_error *prove(struct build *build, struct build_object *o)
 	if (error)
 		return error;
 	o->left_out = !linked;
+	if (o->left_out && !is_changed(o->diff))
+		return NULL;
 	return build_report_finding(build, linked ? "proof" : "input", !linked, o->name, o->name,
 				    linked ? "no function of it is found in the target"
 					   : "was offered to the linker, which took nothing of it");
@@ -154,10 +165,12 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 	const char *hint = "";
 	switch (change->kind) {
 	case TYPES_LAYOUT:
-		is_note = change->in_padding;
-		hint = is_note ? "; it fits into what was unused, and objects that exist hold there what "
-				 "happened to be there"
-			       : "; objects that exist have the old layout";
+		is_note = change->kept != TYPES_KEPT_NOT;
+		hint = change->kept == TYPES_KEPT_REREAD
+			       ? "; what objects that exist hold there is read as that"
+		       : is_note ? "; it fits into what was unused, and objects that exist hold there what "
+				   "happened to be there"
+				 : "; objects that exist have the old layout";
 		break;
 	case TYPES_SIGNATURE:
 		/* Within the module the callers have changed with it, and all switch at one time. */
@@ -179,8 +192,9 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 		text = NULL;
 		return &usp_error_no_memory;
 	}
-	return build_report_finding(build, types_kind_word(change->kind), is_note, o->name, change->name,
-				    text);
+	bool is_path = !strcmp(change->name, o->before->stored) || !strcmp(change->name, o->after->stored);
+	return build_report_finding(build, types_kind_word(change->kind), is_note, o->name,
+				    is_path ? o->name : change->name, text);
 }
 
 /* All names of the functions that changed or are new. */

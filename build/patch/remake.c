@@ -20,16 +20,17 @@
 
 static const char *const sources[] = {".c", ".cc", ".cpp", ".cxx", ".c++", ".m", ".mm", ".s", ".sx", NULL};
 /* What no compiler reads, nor anything that makes what compilers read. Texts, pages and pictures may be built in. */
-static const char *const documents[] = {".md",	".rst",	 ".adoc", ".pod",  ".texi",  ".1", ".2",
-					".3",	".4",	 ".5",	  ".6",	   ".7",     ".8", ".po",
-					".pot", ".test", ".log",  ".diff", ".patch", NULL};
-static const char *const document_names[] = {"ChangeLog", "CHANGES", "Changes", "NEWS",	  "README",
-					     "AUTHORS",	  "COPYING", "LICENSE", "THANKS", "TODO",
-					     "HACKING",	  "CREDITS", NULL};
-
+static const char *const documents[] = {".md", ".rst", ".adoc", ".pod",	 ".texi",  ".sgml", ".1",
+					".2",  ".3",   ".4",	".5",	 ".6",	   ".7",    ".8",
+					".po", ".pot", ".log",	".diff", ".patch", NULL};
+/* How their names begin. */
+static const char *const document_names[] = {"changelog", "changes",  "news",	    "readme", "authors",
+					     "copying",	  "license",  "thanks",	    "todo",   "hacking",
+					     "credits",	  "protocol", ".gitignore", NULL};
 /* What is below them is not the program's own. */
-static const char *const test_directories[] = {"test", "tests", "testsuite", "testdata", "t", NULL};
-static const char *const makefiles[] = {"Makefile",    "Makefile.am",	 "Makefile.in",
+static const char *const beside[] = {"test", "tests", "testsuite", "testdata", "t", "regress",
+				     "doc",  "docs",  "man",	   "examples", NULL};
+static const char *const makefiles[] = {"Makefile",    "Makefile.am",	 "Makefile.in", "Makefile.inc",
 					"meson.build", "CMakeLists.txt", NULL};
 /* Some file of them may be included by one that is included from elsewhere. */
 static const char *const headers[] = {".h",  ".hh",  ".hpp", ".hxx", ".inc", ".def",
@@ -43,10 +44,10 @@ static bool is_one_of(const char *name, size_t length, const char *const *names)
 	return false;
 }
 
-static bool is_below_tests(const char *path)
+static bool is_beside(const char *path)
 {
 	for (const char *slash; (slash = strchr(path, '/')); path = slash + 1)
-		if (is_one_of(path, (size_t)(slash - path), test_directories))
+		if (is_one_of(path, (size_t)(slash - path), beside))
 			return true;
 	return false;
 }
@@ -63,7 +64,7 @@ static bool ends_in_one_of(const char *path, const char *const *suffixes)
 static bool is_document(const char *path)
 {
 	for (size_t i = 0; document_names[i]; i++)
-		if (!strncmp(basename(path), document_names[i], strlen(document_names[i])))
+		if (!strncasecmp(basename(path), document_names[i], strlen(document_names[i])))
 			return true;
 	return ends_in_one_of(path, documents);
 }
@@ -164,7 +165,7 @@ static bool is_listed(const struct source_list *list, const char *path)
 	return false;
 }
 
-/* Whether a file that the patch does not change has its name in this way; outside: outside of all tests. */
+/* Whether a file that the patch does not change has its name in this way; outside: outside of what is beside the program. */
 static struct usp_error *is_named(const struct source *source, const struct source_list *list,
 				  const char *path,
 				  bool (*in)(const uint8_t *text, size_t size, const char *name),
@@ -182,7 +183,7 @@ static struct usp_error *is_named(const struct source *source, const struct sour
 		const char *inside = entry->fts_path + root;
 		inside += strspn(inside, "/");
 		if (entry->fts_statp->st_size > TEXT_MAX || is_listed(list, inside) ||
-		    (outside && is_below_tests(inside)))
+		    (outside && is_beside(inside)))
 			continue;
 		error = file_read(entry->fts_path, TEXT_MAX, &bytes, &size);
 		*ret = !error && in(bytes, size, basename(path));
@@ -209,7 +210,7 @@ static struct usp_error *may_be_read(const struct source *source, const struct c
 		if (entry->what == SOURCE_REMOVE)
 			return is_named(source, list, entry->path, includes, false, ret);
 		*ret = true;
-		if (!is_below_tests(entry->path) || ends_in_one_of(entry->path, headers))
+		if (!is_beside(entry->path) || ends_in_one_of(entry->path, headers))
 			return NULL;
 		*ret = false;
 		return is_one_of(name, strlen(name), makefiles)

@@ -11,7 +11,7 @@ struct description {
 	const struct types_layout *before, *after;
 	const struct types_member **twins[2]; /* of each member, NULL: none */
 	size_t listed, more;
-	bool old_changed;
+	bool old_changed, reread;
 };
 
 static void begin(struct description *d)
@@ -93,13 +93,37 @@ static void added(struct description *d)
 	end_list(d, "added");
 }
 
+/* Bytes of an integer type (words.c), or 0. */
+static unsigned integer_size(const char *type)
+{
+	static const struct {
+		const char *name;
+		unsigned size;
+	} known[] = {{"bool", 1},  {"char", 1},		  {"int8_t", 1}, {"unsigned char", 1},
+		     {"short", 2}, {"unsigned short", 2}, {"int", 4},	 {"unsigned int", 4},
+		     {"long", 8},  {"unsigned long", 8}};
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(type, known[i].name))
+			return known[i].size;
+	return 0;
+}
+
+/* Whether whatever is stored as the one has a value as the other: a bool has two only. */
+static bool is_read_as(const char *before, const char *now)
+{
+	return integer_size(before) && integer_size(before) == integer_size(now) && strcmp(now, "bool") != 0;
+}
+
 static void retyped(struct description *d)
 {
 	for (size_t i = 0; i < d->before->n_members; i++) {
 		const struct types_member *m = &d->before->members[i], *now = d->twins[0][i];
 		if (!now || (!strcmp(m->type, now->type) && m->bits == now->bits))
 			continue;
-		d->old_changed = true;
+		if (m->at == now->at && m->bits == now->bits && is_read_as(m->type, now->type))
+			d->reread = true;
+		else
+			d->old_changed = true;
 		if (!list(d))
 			continue;
 		types_text_printf(d->text, "%s %s is %s", noun(m), m->path, now->type);
@@ -225,7 +249,7 @@ static bool pair(struct description *d)
 }
 
 struct usp_error *types_describe(const struct types_layout *before, const struct types_layout *after,
-				 struct types_text *text, bool *in_padding)
+				 struct types_text *text, enum types_kept *kept)
 {
 	struct description d = {.text = text, .before = before, .after = after};
 	bool enumeration = before->tag == DW_TAG_enumeration_type && after->tag == before->tag;
@@ -241,8 +265,10 @@ struct usp_error *types_describe(const struct types_layout *before, const struct
 		}
 		number(&d, "size", after->size, before->size);
 		number(&d, "required alignment", after->alignment, before->alignment);
-		*in_padding = !d.old_changed && !enumeration && text->n;
-		if (*in_padding && before->has_size)
+		*kept = d.old_changed || enumeration || !text->n ? TYPES_KEPT_NOT
+			: d.reread				 ? TYPES_KEPT_REREAD
+								 : TYPES_KEPT;
+		if (*kept != TYPES_KEPT_NOT && before->has_size)
 			types_text_printf(text, "; size %lu as before", before->size);
 	}
 	free(d.twins[0]);

@@ -4,13 +4,13 @@
 #define BUILD_TYPES_DESCRIBE_H
 
 #include "build/types/layout.h"
+#include "build/types/types.h"
 
 /*
  * Writes to text what matters to what exists already; nothing if nothing does (an enumerator was added).
- * *in_padding: what was there is unchanged, and so is the size.
  */
 _must_check_ struct usp_error *types_describe(const struct types_layout *before,
 					      const struct types_layout *after, struct types_text *text,
-					      bool *in_padding);
+					      enum types_kept *kept);
 
 #endif

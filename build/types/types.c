@@ -43,8 +43,8 @@ static void comparison_deinit(struct comparison *c)
 }
 
 /* A change; its text is what c->text holds. */
-static struct usp_error *add(struct comparison *c, enum types_kind kind, const char *name, bool in_padding,
-			     const struct subject *subject)
+static struct usp_error *add(struct comparison *c, enum types_kind kind, const char *name,
+			     enum types_kept kept, const struct subject *subject)
 {
 	struct types_report *report = c->report;
 	if (!object_grow(&report->v, report->n, &c->capacity, sizeof(*report->v)) ||
@@ -52,7 +52,7 @@ static struct usp_error *add(struct comparison *c, enum types_kind kind, const c
 		return &usp_error_no_memory;
 	struct types_change *change = &report->v[report->n];
 	*change = (struct types_change){.kind = kind,
-					.in_padding = in_padding,
+					.kept = kept,
 					.name = types_pool_copy(report->pool, name),
 					.text = types_text_take(&c->text, report->pool)};
 	change->functions =
@@ -68,7 +68,7 @@ static struct usp_error *add_unknown(struct comparison *c, const char *name, con
 				     const char *text)
 {
 	types_text_printf(&c->text, "%s", text);
-	struct usp_error *error = add(c, TYPES_UNKNOWN, name, false, &(struct subject){0});
+	struct usp_error *error = add(c, TYPES_UNKNOWN, name, TYPES_KEPT_NOT, &(struct subject){0});
 	if (error)
 		return error;
 	struct types_change *change = &c->report->v[c->report->n - 1];
@@ -92,14 +92,14 @@ static enum types_kind kind_of(const struct types_entry *before, const struct ty
 static struct usp_error *compare_pair(struct comparison *c, const struct types_entry *before,
 				      const struct types_entry *after, const struct subject *subject)
 {
-	bool in_padding = false;
+	enum types_kept kept = TYPES_KEPT_NOT;
 	if (before->layout->told == after->layout)
 		return NULL;
-	struct usp_error *error = types_describe(before->layout, after->layout, &c->text, &in_padding);
+	struct usp_error *error = types_describe(before->layout, after->layout, &c->text, &kept);
 	before->layout->told = after->layout;
 	if (error || !c->text.n)
 		return error;
-	return add(c, kind_of(before, after->layout), before->name, in_padding, subject);
+	return add(c, kind_of(before, after->layout), before->name, kept, subject);
 }
 
 /*
@@ -155,7 +155,7 @@ static struct usp_error *compare_groups(struct comparison *c, const struct subje
 	types_text_printf(&c->text,
 			  "several of this name differ between the builds; which was which is not known");
 	const struct types_entry *e = &subject->groups[0].side->entries[subject->groups[0].first];
-	return add(c, TYPES_UNKNOWN, e->name, false, subject);
+	return add(c, TYPES_UNKNOWN, e->name, TYPES_KEPT_NOT, subject);
 }
 
 struct constant {

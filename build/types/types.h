@@ -26,15 +26,21 @@ enum types_kind {
 	TYPES_UNKNOWN, /* could not find out; named is an asked function, a type, or the object by its path */
 };
 
+/*
+ * Whether all that was there is where it was, and the size is the same. Objects that exist have room for what is new
+ * then, but what they hold there is what happened to be there.
+ */
+enum types_kept {
+	TYPES_KEPT_NOT,
+	TYPES_KEPT,
+	TYPES_KEPT_REREAD, /* but for integers that have another type of their size now */
+};
+
 struct types_change {
 	enum types_kind kind;
 	const char *name; /* "struct ngx_ssl_ocsp_ctx_s", "struct f()::s", "ngx_str_t" (of an unnamed one) */
 	const char *text; /* "member ncert added at offset 48; size 160, was 152" */
-	/*
-	 * All that was there is where it was, as it was, and the size is the same. Objects that exist have
-	 * room for what is new, but what they hold there is what happened to be there.
-	 */
-	bool in_padding;
+	enum types_kept kept;
 	/*
 	 * Those of the asked that use it, in either build: their parameters, results, variables, those of
 	 * what was inlined into them, signatures of what they call, everything reached from there, and all

@@ -97,8 +97,10 @@ def header_that_is_made_from_another_file():
 @case
 def nothing_of_it_is_read():
     """Documents, and a source that no compiler is given: nothing is compiled for them, and that is said."""
-    p = Project({**FILES, "doc/guide.md": "one\n", "test/t.c": "int one;\n"},
-                {"doc/guide.md": ("one", "two"), "test/t.c": ("one", "two"), "x.c": ("* 2", "* 3")}, makefile=BLIND)
+    p = Project({**FILES, "doc/guide.md": "one\n", "PROTOCOL.x": "one\n", "doc/Changelog": "one\n", "doc/x.conf": "one\n",
+                 "test/t.c": "int one;\n"},
+                {"doc/guide.md": ("one", "two"), "PROTOCOL.x": ("one", "two"), "doc/Changelog": ("one", "two"),
+                 "doc/x.conf": ("one", "two"), "test/t.c": ("one", "two"), "x.c": ("* 2", "* 3")}, makefile=BLIND)
     p.install()
     report, r = p.build()
     equal(p.named(report, "replaced"), ["first"], str(r))

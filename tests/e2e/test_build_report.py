@@ -183,6 +183,25 @@ def member_added_in_padding():
 
 
 @case
+def member_with_another_sign():
+    """The same place and size: said, and no reason to refuse."""
+    p = Project(STRUCT, ("int kind;\n", "unsigned kind;\n", "item->count + n", "item->count + n + (item->kind > 9)"))
+    program = p.install()
+    report, r = p.build()
+    found = [f for f in report["findings"] if f["kind"] == "layout"]
+    check(found and all(f["note"] and "is read as that" in f["text"] for f in found), str(r))
+    behaves(p, program, {1: (2042, 2042)})
+
+
+@case
+def no_debug_information():
+    p = project(command=make("gcc", "-O2 -g0"))
+    p.install()
+    report, r = p.build(code=UNSUPPORTED)
+    equal({(f["kind"], f["object"], f["name"]) for f in report["findings"]}, {("types", "a.o", "a.o")}, str(r))
+
+
+@case
 def enumerator_with_another_value():
     refuses(STRUCT, ("SECOND = 5", "SECOND = 6"), "enum", "enum mode", "SECOND")
 

@@ -526,7 +526,7 @@ def file_behind_a_symbolic_link():
 @case
 def interrupted():
     for second in (False, True):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):  # the last: who reads what usplice says is gone
             name = "tree%d%d" % (second, number)
             p = slow_project(name)
             before = p.sources()
