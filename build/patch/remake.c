@@ -11,12 +11,15 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "build/file.h"
 #include "build/patch/source_list.h"
 
-#define TEXT_MAX (16u << 20) /* bytes of a file that is looked through for its includes */
+#define TEXT_MAX  (16u << 20) /* bytes of a file that is looked through for its includes */
+#define TICK_NS	  10000000l
+#define TICKS_MAX 300
 
 static const char *const sources[] = {".c", ".cc", ".cpp", ".cxx", ".c++", ".m", ".mm", ".s", ".sx", NULL};
 /* What no compiler reads, nor anything that makes what compilers read. Texts, pages and pictures may be built in. */
@@ -261,7 +264,26 @@ struct usp_error *remake_unread(const struct source *source, const struct captur
 	return error;
 }
 
-struct usp_error *remake_touch(const char *directory)
+/* Until the file system's clock has gone on. */
+static struct usp_error *wait_for_later(int fd)
+{
+	struct stat first, now;
+	if (futimens(fd, NULL) < 0 || fstat(fd, &first) < 0)
+		return usp_error_errno(USP_FAILED, errno, "cannot give a file a new date");
+	for (int i = 0; i < TICKS_MAX; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+		if (futimens(fd, NULL) < 0 || fstat(fd, &now) < 0)
+			return usp_error_errno(USP_FAILED, errno, "cannot give a file a new date");
+		if (now.st_mtim.tv_sec > first.st_mtim.tv_sec ||
+		    (now.st_mtim.tv_sec == first.st_mtim.tv_sec &&
+		     now.st_mtim.tv_nsec > first.st_mtim.tv_nsec))
+			return NULL;
+	}
+	return usp_errorf(USP_FAILED, "files that are written one after the other get the same date: a build "
+				      "cannot tell what to make again");
+}
+
+struct usp_error *remake_touch(const char *directory, int fd)
 {
 	FTS *tree = open_tree(directory);
 	struct usp_error *error = NULL;
@@ -272,5 +294,6 @@ struct usp_error *remake_touch(const char *directory)
 		    utimensat(AT_FDCWD, entry->fts_path, NULL, AT_SYMLINK_NOFOLLOW) < 0)
 			error = usp_error_errno(USP_FAILED, errno, "cannot give %s a new date",
 						entry->fts_path);
-	return end_tree(tree, directory, error);
+	error = end_tree(tree, directory, error);
+	return error ? error : wait_for_later(fd);
 }

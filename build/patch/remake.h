@@ -24,7 +24,10 @@ typedef struct usp_error *remake_tell(void *context, const char *path);
 _must_check_ struct usp_error *remake_unread(const struct source *source, const struct capture *after,
 					     remake_tell *tell, void *context);
 
-/* Gives each source file under the directory a new date. */
-_must_check_ struct usp_error *remake_touch(const char *directory);
+/*
+ * Gives each source file under the directory a new date, those that the build has made, too; a file that is written after
+ * it returns has a later one. fd: a file in that file system, whose date does not matter.
+ */
+_must_check_ struct usp_error *remake_touch(const char *directory, int fd);
 
 #endif

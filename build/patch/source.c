@@ -85,6 +85,11 @@ static struct usp_error *put_all_back(const struct source *source)
 	struct source_list list;
 	struct usp_error *error = source_list_read(source->saved, &list);
 	bool remake = false;
+	for (size_t i = 0; i < list.n; i++)
+		remake |= list.v[i].what == SOURCE_REMAKE;
+	/* What was compiled from them with other headers is older then; what was made of a file of the patch, too. */
+	if (!error && remake)
+		error = remake_touch(source->directory, source->lock);
 	for (size_t i = 0; !error && i < list.n; i++)
 		switch (list.v[i].what) {
 		case SOURCE_PUT:
@@ -94,12 +99,8 @@ static struct usp_error *put_all_back(const struct source *source)
 			error = remove_new(source, list.v[i].path);
 			break;
 		case SOURCE_REMAKE:
-			remake = true;
 			break;
 		}
-	/* What was compiled from them with other headers is older then. */
-	if (!error && remake)
-		error = remake_touch(source->directory);
 	source_list_deinit(&list);
 	return error;
 }
@@ -358,11 +359,31 @@ static struct usp_error *apply(struct source *source, const char *patch)
 	return error;
 }
 
+/* What the build makes of them is older then, be it a source itself. */
+static struct usp_error *touch_patched(const struct source *source)
+{
+	struct source_list list;
+	struct usp_error *error = source_list_read(source->saved, &list);
+	for (size_t i = 0; !error && i < list.n; i++) {
+		if (list.v[i].what == SOURCE_REMAKE)
+			continue;
+		_cleanup_free_ char *path = join(source->directory, list.v[i].path);
+		if (!path)
+			error = &usp_error_no_memory;
+		else if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+			error = usp_error_errno(USP_FAILED, errno, "cannot give %s a new date", path);
+	}
+	source_list_deinit(&list);
+	return error;
+}
+
 struct usp_error *source_remake(struct source *source)
 {
 	struct usp_error *error =
 		source_list_add(source->saved, &(struct source_entry){.what = SOURCE_REMAKE, .path = ""});
-	return error ? error : remake_touch(source->directory);
+	if (!error)
+		error = remake_touch(source->directory, source->lock);
+	return error ? error : touch_patched(source);
 }
 
 struct usp_error *source_patch(struct source *source, const char *const *patches, size_t n)

@@ -95,6 +95,28 @@ def header_that_is_made_from_another_file():
 
 
 @case
+def source_that_the_build_makes():
+    """Of a file that the patch changes; by a program that reads a header of it; the tree built, and clean."""
+    makefile = BLIND.replace("$(wildcard *.c)", "main.c a.c b.c").replace(
+        "clean:", "a.c: a.in\n\tcp $< $@\nb.c: gen\n\t./gen > $@\ngen: gen.c\n\t$(CC) -o $@ $<\nclean:\n\trm -f a.c b.c gen")
+    files = {"a.in": "long second(long);\n" + function("long answer(long n)", "return n * 100 + second(n);"),
+             "lim.h": "#define STEP 3\n",
+             "gen.c": '#include <stdio.h>\n#include "lim.h"\nint main(void)\n{\n'
+                      '\tprintf("long second(long n)\\n{\\n\\treturn n * %d + (n >> 9);\\n}\\n", STEP);\n}\n'}
+    for number, clean in enumerate((False, True)):
+        p = Project(files, {"a.in": ("n * 100", "n * 200"), "lim.h": ("STEP 3", "STEP 4")}, makefile=makefile,
+                    name="tree%d" % number)
+        p.install()
+        if clean:
+            p.make(["make", "clean"])
+        report = json.loads(run(*p.arguments("--json"), patience=300).out)
+        equal(p.named(report, "replaced"), ["answer", "second"])
+        behaves(p, tmp(p.name + "-run", "prog"), {2: (206, 408)})
+        p.make()
+        equal(subprocess.run([p.path("prog")], input="2\n", stdout=subprocess.PIPE, text=True).stdout, "ready\n206\n")
+
+
+@case
 def nothing_of_it_is_read():
     """Documents, and a source that no compiler is given: nothing is compiled for them, and that is said."""
     p = Project({**FILES, "doc/guide.md": "one\n", "PROTOCOL.x": "one\n", "doc/Changelog": "one\n", "doc/x.conf": "one\n",
