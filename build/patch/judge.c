@@ -179,7 +179,9 @@ static struct usp_error *tell_type(struct build *build, const struct build_objec
 			       : "; other modules may call it as it was";
 		break;
 	case TYPES_VARIABLE:
-		is_note = true; /* another size, value or layout is a finding of its own */
+		/* Another size, and another value, are findings of their own. */
+		is_note = change->kept != TYPES_KEPT_NOT;
+		hint = is_note ? "" : "; what it holds, or points to, was made as that";
 		break;
 	case TYPES_ENUM:
 		hint = "; what is stored has the old value";

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,30 @@ static struct usp_error *remove_new(const struct source *source, char *path)
 	return NULL;
 }
 
+/*
+ * One date for all files of the patch: what the build makes of them is older then, be it a source itself; unless the patch
+ * brings that, too.
+ */
+static struct usp_error *date_all(const struct source *source)
+{
+	struct source_list list;
+	struct timespec now[2];
+	struct usp_error *error = source_list_read(source->saved, &list);
+	clock_gettime(CLOCK_REALTIME_COARSE, &now[0]); /* that of file systems */
+	now[1] = now[0];
+	for (size_t i = 0; !error && i < list.n; i++) {
+		if (list.v[i].what == SOURCE_REMAKE)
+			continue;
+		_cleanup_free_ char *path = join(source->directory, list.v[i].path);
+		if (!path)
+			error = &usp_error_no_memory;
+		else if (utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+			error = usp_error_errno(USP_FAILED, errno, "cannot give %s a new date", path);
+	}
+	source_list_deinit(&list);
+	return error;
+}
+
 static struct usp_error *put_all_back(const struct source *source)
 {
 	struct source_list list;
@@ -102,7 +127,7 @@ static struct usp_error *put_all_back(const struct source *source)
 			break;
 		}
 	source_list_deinit(&list);
-	return error;
+	return error ? error : date_all(source);
 }
 
 struct usp_error *source_restore(struct source *source)
@@ -359,31 +384,13 @@ static struct usp_error *apply(struct source *source, const char *patch)
 	return error;
 }
 
-/* What the build makes of them is older then, be it a source itself. */
-static struct usp_error *touch_patched(const struct source *source)
-{
-	struct source_list list;
-	struct usp_error *error = source_list_read(source->saved, &list);
-	for (size_t i = 0; !error && i < list.n; i++) {
-		if (list.v[i].what == SOURCE_REMAKE)
-			continue;
-		_cleanup_free_ char *path = join(source->directory, list.v[i].path);
-		if (!path)
-			error = &usp_error_no_memory;
-		else if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
-			error = usp_error_errno(USP_FAILED, errno, "cannot give %s a new date", path);
-	}
-	source_list_deinit(&list);
-	return error;
-}
-
 struct usp_error *source_remake(struct source *source)
 {
 	struct usp_error *error =
 		source_list_add(source->saved, &(struct source_entry){.what = SOURCE_REMAKE, .path = ""});
 	if (!error)
 		error = remake_touch(source->directory, source->lock);
-	return error ? error : touch_patched(source);
+	return error ? error : date_all(source);
 }
 
 struct usp_error *source_patch(struct source *source, const char *const *patches, size_t n)
@@ -405,6 +412,8 @@ struct usp_error *source_patch(struct source *source, const char *const *patches
 	}
 	for (size_t i = 0; i < n && !error; i++)
 		error = apply(source, patches[i]);
+	if (!error)
+		error = date_all(source);
 	if (!error)
 		return NULL;
 	struct usp_error *failed = source_restore(source);

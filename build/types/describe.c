@@ -63,6 +63,27 @@ static void end_list(struct description *d, const char *word)
 	d->listed = d->more = 0;
 }
 
+/* Bytes of an integer type (words.c), or 0. */
+static unsigned integer_size(const char *type)
+{
+	static const struct {
+		const char *name;
+		unsigned size;
+	} known[] = {{"bool", 1},  {"char", 1},		  {"int8_t", 1}, {"unsigned char", 1},
+		     {"short", 2}, {"unsigned short", 2}, {"int", 4},	 {"unsigned int", 4},
+		     {"long", 8},  {"unsigned long", 8}};
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(type, known[i].name))
+			return known[i].size;
+	return 0;
+}
+
+/* Whether whatever is stored as the one has a value as the other: a bool has two only. */
+static bool is_read_as(const char *before, const char *now)
+{
+	return integer_size(before) && integer_size(before) == integer_size(now) && strcmp(now, "bool") != 0;
+}
+
 static void removed(struct description *d)
 {
 	for (size_t i = 0; i < d->before->n_members; i++) {
@@ -91,27 +112,6 @@ static void added(struct description *d)
 		print_place(d->text, m);
 	}
 	end_list(d, "added");
-}
-
-/* Bytes of an integer type (words.c), or 0. */
-static unsigned integer_size(const char *type)
-{
-	static const struct {
-		const char *name;
-		unsigned size;
-	} known[] = {{"bool", 1},  {"char", 1},		  {"int8_t", 1}, {"unsigned char", 1},
-		     {"short", 2}, {"unsigned short", 2}, {"int", 4},	 {"unsigned int", 4},
-		     {"long", 8},  {"unsigned long", 8}};
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (!strcmp(type, known[i].name))
-			return known[i].size;
-	return 0;
-}
-
-/* Whether whatever is stored as the one has a value as the other: a bool has two only. */
-static bool is_read_as(const char *before, const char *now)
-{
-	return integer_size(before) && integer_size(before) == integer_size(now) && strcmp(now, "bool") != 0;
 }
 
 static void retyped(struct description *d)
@@ -183,6 +183,35 @@ static void number(struct description *d, const char *word, uint64_t now, uint64
 	types_text_printf(d->text, "%s %lu, was %lu", word, now, was);
 }
 
+/* Without the array's own dimensions: how many there are is seen where data is compared. */
+static size_t element_length(const char *type)
+{
+	size_t n = strlen(type);
+	while (n && type[n - 1] == ']') {
+		while (n && type[n - 1] != '[')
+			n--;
+		n -= n > 0;
+	}
+	return n;
+}
+
+/* Whether a variable of the one type may be read as one of the other, as far as that is not seen in its size and content. */
+static bool is_variable_read_as(const char *before, const char *now)
+{
+	size_t n = element_length(before), m = element_length(now);
+	bool pointer = memchr(before, '*', n) && before[n - 1] == '*',
+	     pointer_now = memchr(now, '*', m) && now[m - 1] == '*';
+	if (n == m && !memcmp(before, now, n))
+		return true;
+	if (!memchr(before, '*', n) && !memchr(now, '*', m))
+		return true;
+	if (pointer && pointer_now && (!strncmp(before, "void *", n) || !strncmp(now, "void *", m)))
+		return true;
+	_cleanup_free_ char *to = pointer && n > 2 ? strndup(before, n - 2) : NULL,
+			    *to_now = pointer_now && m > 2 ? strndup(now, m - 2) : NULL;
+	return to && to_now && is_read_as(to, to_now);
+}
+
 static void whole(struct description *d)
 {
 	const struct types_layout *a = d->before, *b = d->after;
@@ -194,7 +223,7 @@ static void whole(struct description *d)
 				  a->tag == DW_TAG_enumeration_type ? "an" : "a", types_keyword(a->tag));
 	}
 	if (a->type && b->type && strcmp(a->type, b->type)) {
-		d->old_changed = true;
+		d->old_changed |= !is_variable_read_as(a->type, b->type);
 		begin(d);
 		types_text_printf(d->text, "%s, was %s", b->type, a->type);
 	}
@@ -265,6 +294,8 @@ struct usp_error *types_describe(const struct types_layout *before, const struct
 		}
 		number(&d, "size", after->size, before->size);
 		number(&d, "required alignment", after->alignment, before->alignment);
+		if (before->constant && after->constant)
+			d.old_changed = false;
 		*kept = d.old_changed || enumeration || !text->n ? TYPES_KEPT_NOT
 			: d.reread				 ? TYPES_KEPT_REREAD
 								 : TYPES_KEPT;

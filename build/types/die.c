@@ -338,3 +338,21 @@ struct usp_error *types_die_type(const struct types_die *d, struct types_die *re
 	}
 	return error || !*found ? error : types_broken("qualifiers without an end");
 }
+
+struct usp_error *types_die_is_constant(const struct types_die *d, bool *ret)
+{
+	struct types_die at;
+	bool found;
+	struct usp_error *error = types_die_find(d, TYPES_AT_TYPE, &at, &found);
+	*ret = false;
+	for (int i = 0; !error && found && i < CHAIN_MAX; i++) {
+		error = types_die_follow(&at, TYPES_AT_TYPE, &at, &found);
+		if (error || !found)
+			return error;
+		*ret = at.tag == DW_TAG_const_type;
+		if (at.tag != DW_TAG_volatile_type && at.tag != DW_TAG_restrict_type &&
+		    at.tag != DW_TAG_typedef && at.tag != DW_TAG_array_type)
+			return NULL;
+	}
+	return error || !found ? error : types_broken("qualifiers without an end");
+}

@@ -100,5 +100,7 @@ _must_check_ struct usp_error *types_die_find(const struct types_die *d, enum ty
 _must_check_ struct usp_error *types_die_symbol(const struct types_die *d, const char **ret);
 /* Away with const, volatile and their like. *found: something is left (it is not void). */
 _must_check_ struct usp_error *types_die_type(const struct types_die *d, struct types_die *ret, bool *found);
+/* Whether what d, a variable, holds (be it an array of it) is const. */
+_must_check_ struct usp_error *types_die_is_constant(const struct types_die *d, bool *ret);
 
 #endif

@@ -244,6 +244,8 @@ static struct usp_error *read_variable(struct types_reader *reader, const struct
 		error = types_reader_take(reader, &ret->type);
 	if (!error)
 		error = types_die_symbol(d, &name);
+	if (!error)
+		error = types_die_is_constant(d, &ret->constant);
 	types_die_number(d, TYPES_AT_ALIGNMENT, &ret->alignment);
 	return error || !name ? error : expand(reader, ret, d, name, (struct place){.prefix = ""});
 }

@@ -33,6 +33,7 @@ struct types_layout {
 	bool has_size;
 	uint64_t size, alignment; /* alignment 0: none is written */
 	const char *type;	  /* of a variable, a function */
+	bool constant;		  /* a variable that holds the same always */
 	struct types_member *members;
 	size_t n_members, capacity;
 	const struct types_layout *told; /* the other build's, once their difference is in the report */

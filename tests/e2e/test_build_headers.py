@@ -117,6 +117,19 @@ def source_that_the_build_makes():
 
 
 @case
+def source_that_the_patch_brings_with_what_it_is_made_of():
+    """As Debian's patches of a grammar do: it is not made again (here it cannot be)."""
+    makefile = BLIND.replace("clean:", "a.c: z.y\n\tfalse\nclean:")
+    p = Project({"a.c": function("long answer(long n)", "return n * 3;"), "z.y": "3\n"},
+                {"a.c": ("n * 3", "n * 4"), "z.y": ("3", "4")}, makefile=makefile)
+    now = time.time()
+    for name in ("a.c", "z.y"):
+        os.utime(p.path(name), (now, now))
+    made_again(p, ["answer"], {2: (6, 8)})
+    p.make()
+
+
+@case
 def nothing_of_it_is_read():
     """Documents, and a source that no compiler is given: nothing is compiled for them, and that is said."""
     p = Project({**FILES, "doc/guide.md": "one\n", "PROTOCOL.x": "one\n", "doc/Changelog": "one\n", "doc/x.conf": "one\n",

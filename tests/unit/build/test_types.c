@@ -150,6 +150,33 @@ static const struct pair pairs[] = {
 	 NULL},
 	{"local variable", "int f(int n) { int v[2] = {n}; return v[n & 1]; }",
 	 "int f(int n) { long v[2] = {n}; return v[n & 1]; }", "f", "", NULL},
+	{"pointer to what has no name", "static struct { int a, b; } *v; int f(void) { return v->b; }",
+	 "static struct { int a, c, b; } *v; int f(void) { return v->b + v->c; }", "f",
+	 "variable (held) v: struct {...} (12 bytes) *, was struct {...} (8 bytes) *; member v->c added at "
+	 "offset 4; member "
+	 "v->b at offset 8, was 4 [f]\n",
+	 NULL},
+	{"pointer to an array",
+	 "static int (*v)[4], *w[2], (*x)(int); static void *y; static char *z;"
+	 "int f(int i) { return v[i][0] + *w[0] + x(1) + !y + *z; }",
+	 "static int (*v)[8], *w[3], (*x)(int, int); static int *y; static unsigned char *z;"
+	 "int f(int i) { return v[i][0] + *w[0] + x(1, 2) + *y + *z; }",
+	 "f",
+	 "variable (held) v: int[8] *, was int[4] * [f]\n"
+	 "variable w: int *[3], was int *[2] [f]\n"
+	 "variable (held) x: int (*)(int, int), was int (*)(int) [f]\n"
+	 "variable y: int *, was void * [f]\n"
+	 "variable z: unsigned char *, was char * [f]\n",
+	 NULL},
+	{"members of a variable change places",
+	 "static struct { int a, b; } v; static const struct { int a, b; } w[] = {{1, 2}};"
+	 "int f(int i) { return v.a++ + w[i].a; }",
+	 "static struct { int b, a; } v; static const struct { int b, a; } w[] = {{2, 1}}; int f(int i) { "
+	 "return v.a++ + w[i].a; }",
+	 "f",
+	 "variable (held) v: member v.a at offset 4, was 0 and 1 more moved [f]\n"
+	 "variable w: member w[].a at offset 4, was 0 and 1 more moved [f]\n",
+	 NULL},
 	{"extern array", "extern int v[]; int v[4]; int f(int i) { return v[i]; }",
 	 "extern int v[]; int v[8]; int f(int i) { return v[i]; }", "f",
 	 "variable v: int[8], was int[4] [f]\n", NULL},

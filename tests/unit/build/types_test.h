@@ -95,7 +95,11 @@ static char *show(const struct types_report *report)
 	for (size_t i = 0; i < report->n; i++) {
 		const struct types_change *c = &report->v[i];
 		fprintf(f, "%s%s %s: %s [", types_kind_word(c->kind),
-			(const char *[]){"", " (in padding)", " (reread)"}[c->kept], c->name, c->text);
+			c->kind == TYPES_VARIABLE ? (c->kept ? "" : " (held)")
+			: c->kind == TYPES_LAYOUT
+				? (const char *[]){"", " (in padding)", " (reread)"}[c->kept]
+				: "",
+			c->name, c->text);
 		for (size_t k = 0; k < c->n_functions; k++)
 			fprintf(f, "%s%s", k ? " " : "", c->functions[k]);
 		fprintf(f, "]\n");
