@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "build/object/calls.h"
 #include "build/object/lines.h"
 #include "process/decoder.h"
 
@@ -65,7 +66,40 @@ static bool find_immediate(const uint8_t *bytes, unsigned length, unsigned *at, 
 	return true;
 }
 
-/* Both instructions differ in an immediate operand only, and it is the line that each comes from. */
+/* Lines of the two functions that hold the same instruction: one of those rows, on both sides. */
+static bool same_place(const struct walker *b, uint64_t before, const struct walker *a, uint64_t after)
+{
+	for (size_t i = 0, k = 0; i < b->piece->n_insns && k < a->piece->n_insns; i++) {
+		const struct object_insn *x = &b->piece->insns[i];
+		while (k < a->piece->n_insns &&
+		       (a->piece->insns[k].nop || a->piece->insns[k].index < x->index))
+			k++;
+		if (!x->nop && k < a->piece->n_insns && a->piece->insns[k].index == x->index &&
+		    object_lines_have(b->object, b->piece->section, b->piece->offset + x->offset, before) &&
+		    object_lines_have(a->object, a->piece->section,
+				      a->piece->offset + a->piece->insns[k].offset, after))
+			return true;
+	}
+	return false;
+}
+
+/* The line that the instruction comes from, or the one that its function was inlined into: an argument of the call. */
+static bool are_lines(const struct walker *b, uint64_t before, const struct walker *a, uint64_t after)
+{
+	const struct object_insn *bi = &b->piece->insns[b->insn], *ai = &a->piece->insns[a->insn];
+	if (object_lines_have(b->object, b->piece->section, b->piece->offset + bi->offset, before) &&
+	    object_lines_have(a->object, a->piece->section, a->piece->offset + ai->offset, after))
+		return true;
+	return object_calls_have(b->object, before) && object_calls_have(a->object, after) &&
+	       same_place(b, before, a, after);
+}
+
+static uint64_t negative(uint64_t value, unsigned width)
+{
+	return width < 8 ? -value & ((UINT64_C(1) << 8 * width) - 1) : -value;
+}
+
+/* Both instructions differ in an immediate operand only, and it is a line, or the negative of one. */
 static bool line_moved(const struct walker *b, const uint8_t x[INSN_MAX], const struct walker *a,
 		       const uint8_t y[INSN_MAX])
 {
@@ -78,8 +112,8 @@ static bool line_moved(const struct walker *b, const uint8_t x[INSN_MAX], const 
 	if (at[0] != at[1] || width[0] != width[1] || bi->length != ai->length || memcmp(x, y, at[0]) ||
 	    memcmp(x + at[0] + width[0], y + at[0] + width[0], INSN_MAX - at[0] - width[0]))
 		return false;
-	return object_lines_have(b->object, b->piece->section, b->piece->offset + bi->offset, value[0]) &&
-	       object_lines_have(a->object, a->piece->section, a->piece->offset + ai->offset, value[1]);
+	return are_lines(b, value[0], a, value[1]) ||
+	       are_lines(b, negative(value[0], width[0]), a, negative(value[1], width[1]));
 }
 
 static enum object_same compare_insn(struct object_equal *equal, struct walker *b, struct walker *a,

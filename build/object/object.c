@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "build/file.h"
+#include "build/object/calls.h"
 
 static struct usp_error *check_header(const Elf64_Ehdr *h, size_t size)
 {
@@ -213,8 +214,9 @@ static struct usp_error *open_bytes(const char *path, uint8_t *data, size_t size
 		free(data);
 		return &usp_error_no_memory;
 	}
-	*object = (struct object){.path = copy, .data = data, .size = size};
-	struct usp_error *error = take_apart(object);
+	*object = (struct object){
+		.path = copy, .data = data, .size = size, .calls = calloc(1, sizeof(*object->calls))};
+	struct usp_error *error = object->calls ? take_apart(object) : &usp_error_no_memory;
 	if (error) {
 		object_close(object);
 		return usp_error_prefix(error, "%s", path);
@@ -248,7 +250,8 @@ struct usp_error *object_empty(const char *path, struct object **ret)
 	object->path = strdup(path);
 	object->symbols = calloc(1, sizeof(*object->symbols));
 	object->sections = calloc(1, sizeof(*object->sections));
-	if (!object->path || !object->symbols || !object->sections)
+	object->calls = calloc(1, sizeof(*object->calls));
+	if (!object->path || !object->symbols || !object->sections || !object->calls)
 		return &usp_error_no_memory;
 	object->symbols[0].name = "";
 	object->sections[0].name = "";
@@ -273,6 +276,9 @@ void object_close(struct object *object)
 	free(object->symbols);
 	free(object->pieces);
 	free(object->lines);
+	if (object->calls)
+		free(object->calls->lines);
+	free(object->calls);
 	free(object->data);
 	free(object->path);
 	free(object);

@@ -119,6 +119,7 @@ struct object {
 	uint32_t n_pieces;
 	struct object_line *lines; /* by section and offset */
 	size_t n_lines;
+	struct object_calls *calls; /* calls.h */
 };
 
 /*
