@@ -120,6 +120,13 @@ def code_that_ran_when_the_program_started():
         equal([(f["kind"], plain(f["name"])) for f in report["findings"]], [("start", "configure")], str(r))
         report, r = p.build("--allow", "start=the next one may matter")
         equal(p.named(report, "replaced"), ["configure"], str(r))
+        # What is unlikely lies at main()'s end, or in a part of its own, and jumps back before the call: no loop.
+        cold = START.replace("int main(void)", "int main(int argc, char **argv)").replace(
+            "\tstart(5);", "\tif (__builtin_expect(argc > 5, 0))\n\t\tprintf(\"%s\\n\", argv[1]);\n\tstart(5);")
+        c = Project({"main.c": cold}, {"main.c": ("? 1 : 2", "? 1 : 3")}, make(cc), main=cold, name=cc + "-cold")
+        c.install()
+        report, r = c.build(code=UNSUPPORTED)
+        equal([(f["kind"], plain(f["name"])) for f in report["findings"]], [("start", "configure")], str(r))
         # Exported by a program: nobody is known who would call it again, and one might.
         e = Project({"main.c": START.replace(") static void configure", ") void configure")}, {"main.c": ("? 1 : 2", "? 1 : 3")},
                     ["make", "CC=" + cc, "LDFLAGS=-rdynamic"], main=START, name=cc + "-exported")
