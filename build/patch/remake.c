@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "build/file.h"
 #include "build/patch/source_list.h"
+#include "build/patch/walk.h"
 
 #define TEXT_MAX  (16u << 20) /* bytes of a file that is looked through for its includes */
 #define TICK_NS	  10000000l
@@ -127,39 +127,6 @@ static bool speaks_of(const uint8_t *text, size_t size, const char *name)
 	return memmem(text, size, name, strlen(name));
 }
 
-static FTS *open_tree(const char *directory)
-{
-	char *const paths[] = {(char *)directory, NULL};
-	return fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-}
-
-/* The next regular file, or NULL: no more (errno 0), or an error. */
-static FTSENT *next_file(FTS *tree)
-{
-	FTSENT *entry;
-	errno = 0;
-	while ((entry = fts_read(tree))) {
-		if (entry->fts_info == FTS_D && !strcmp(entry->fts_name, ".git"))
-			fts_set(tree, entry, FTS_SKIP);
-		if (entry->fts_info == FTS_F)
-			return entry;
-		if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) {
-			errno = entry->fts_errno;
-			return NULL;
-		}
-		errno = 0;
-	}
-	return NULL;
-}
-
-static struct usp_error *end_tree(FTS *tree, const char *directory, struct usp_error *error)
-{
-	int number = errno;
-	fts_close(tree);
-	return error || !number ? error
-				: usp_error_errno(USP_FAILED, number, "cannot look through %s", directory);
-}
-
 static bool is_listed(const struct source_list *list, const char *path)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -175,12 +142,12 @@ static struct usp_error *is_named(const struct source *source, const struct sour
 				  bool outside, bool *ret)
 {
 	const size_t root = strlen(source->directory);
-	FTS *tree = open_tree(source->directory);
+	FTS *tree = walk_open(source->directory);
 	struct usp_error *error = NULL;
 	*ret = false;
 	if (!tree)
 		return usp_error_errno(USP_FAILED, errno, "cannot look through %s", source->directory);
-	for (FTSENT *entry; !error && !*ret && (entry = next_file(tree));) {
+	for (FTSENT *entry; !error && !*ret && (entry = walk_next(tree));) {
 		_cleanup_free_ uint8_t *bytes = NULL;
 		size_t size;
 		const char *inside = entry->fts_path + root;
@@ -192,7 +159,7 @@ static struct usp_error *is_named(const struct source *source, const struct sour
 		*ret = !error && in(bytes, size, basename(path));
 		errno = 0;
 	}
-	return end_tree(tree, source->directory, error);
+	return walk_end(tree, source->directory, error);
 }
 
 /* ---- */
@@ -285,15 +252,15 @@ static struct usp_error *wait_for_later(int fd)
 
 struct usp_error *remake_touch(const char *directory, int fd)
 {
-	FTS *tree = open_tree(directory);
+	FTS *tree = walk_open(directory);
 	struct usp_error *error = NULL;
 	if (!tree)
 		return usp_error_errno(USP_FAILED, errno, "cannot look through %s", directory);
-	for (FTSENT *entry; !error && (entry = next_file(tree));)
+	for (FTSENT *entry; !error && (entry = walk_next(tree));)
 		if (ends_in_one_of(entry->fts_name, sources) &&
 		    utimensat(AT_FDCWD, entry->fts_path, NULL, AT_SYMLINK_NOFOLLOW) < 0)
 			error = usp_error_errno(USP_FAILED, errno, "cannot give %s a new date",
 						entry->fts_path);
-	error = end_tree(tree, directory, error);
+	error = walk_end(tree, directory, error);
 	return error ? error : wait_for_later(fd);
 }

@@ -10,6 +10,7 @@
 #include "build/patch/build.h"
 #include "build/compile.h"
 #include "build/file.h"
+#include "build/patch/depend.h"
 #include "build/patch/epoch.h"
 #include "build/patch/remake.h"
 #include "build/patch/source.h"
@@ -160,6 +161,13 @@ static struct usp_error *note_unread(void *context, const char *path)
 	return build_note_unread(context, path);
 }
 
+static bool is_of_workdir(const void *context, const char *name)
+{
+	const struct workdir *workdir = context;
+	size_t n = strlen(workdir->path);
+	return !strncmp(name, workdir->path, n) && name[n] == '/';
+}
+
 static struct usp_error *patched(struct build *build, struct source *source)
 {
 	char *environment[N_HOOK_WORDS + 1] = {NULL};
@@ -174,6 +182,8 @@ static struct usp_error *patched(struct build *build, struct source *source)
 	for (size_t i = 0; i < N_HOOK_WORDS; i++)
 		free(environment[i]);
 	struct usp_error *failed = source_restore(source);
+	if (!error && !failed && build->asks_for_hooks) /* our header goes, too */
+		failed = depend_let_go(source->directory, is_of_workdir, &build->workdir);
 	if (!error)
 		return failed;
 	usp_error_destroy(failed);

@@ -9,11 +9,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "build/file.h"
+#include "build/patch/depend.h"
 #include "build/patch/remake.h"
 #include "build/patch/source_list.h"
 
@@ -105,13 +106,25 @@ static struct usp_error *date_all(const struct source *source)
 	return error;
 }
 
+/* A new file of the patch, by the last part of its name: where make stands is not known. */
+static bool is_new(const void *context, const char *name)
+{
+	const struct source_list *list = context;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i].what == SOURCE_REMOVE && !strcmp(basename(list->v[i].path), basename(name)))
+			return true;
+	return false;
+}
+
 static struct usp_error *put_all_back(const struct source *source)
 {
 	struct source_list list;
 	struct usp_error *error = source_list_read(source->saved, &list);
-	bool remake = false;
-	for (size_t i = 0; i < list.n; i++)
+	bool remake = false, some_new = false;
+	for (size_t i = 0; i < list.n; i++) {
 		remake |= list.v[i].what == SOURCE_REMAKE;
+		some_new |= list.v[i].what == SOURCE_REMOVE;
+	}
 	/* What was compiled from them with other headers is older then; what was made of a file of the patch, too. */
 	if (!error && remake)
 		error = remake_touch(source->directory, source->lock);
@@ -126,6 +139,8 @@ static struct usp_error *put_all_back(const struct source *source)
 		case SOURCE_REMAKE:
 			break;
 		}
+	if (!error && some_new)
+		error = depend_let_go(source->directory, is_new, &list);
 	source_list_deinit(&list);
 	return error ? error : date_all(source);
 }

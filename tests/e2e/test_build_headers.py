@@ -130,6 +130,19 @@ def source_that_the_patch_brings_with_what_it_is_made_of():
 
 
 @case
+def new_header_that_dependency_files_name():
+    """-MMD without -MP: when the header is gone again, make refuses to build what has read it; in the tree, too."""
+    makefile = MAKEFILE.replace("-c -o", "-MMD -c -o").replace("$(wildcard *.h) ", "") + "-include $(OBJECTS:.o=.d)\n"
+    for number, clean in enumerate((False, True)):
+        p = Project({"a.c": function("long answer(long n)", "return n * 3;")},
+                    {"a.c": '#include "sub/new.h"\n' + function("long answer(long n)", "return n * STEP;"),
+                     "sub/new.h": "#define STEP 4\n"}, makefile=makefile, name="tree%d" % number)
+        made_again(p, ["answer"], {2: (6, 8)}, clean)
+        p.make()
+        equal(subprocess.run([p.path("prog")], input="2\n", stdout=subprocess.PIPE, text=True).stdout, "ready\n6\n")
+
+
+@case
 def nothing_of_it_is_read():
     """Documents, and a source that no compiler is given: nothing is compiled for them, and that is said."""
     p = Project({**FILES, "doc/guide.md": "one\n", "PROTOCOL.x": "one\n", "doc/Changelog": "one\n", "doc/x.conf": "one\n",
