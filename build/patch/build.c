@@ -312,6 +312,7 @@ static void deinit(struct build *build)
 	}
 	free(build->objects);
 	free(build->epoch);
+	free(build->changed);
 	free(build->unread);
 	capture_deinit(&build->before);
 	capture_deinit(&build->after);

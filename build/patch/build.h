@@ -41,8 +41,10 @@ struct build {
 	const struct capture_link *linked_before, *linked_after;
 	struct build_object *objects; /* of the target, rebuilt and not identical */
 	size_t n_objects;
-	char *epoch;	     /* SOURCE_DATE_EPOCH=…, or NULL: the environment has it */
-	const char *remade;  /* why all of it was compiled with the patch (remake.h); NULL: it was not */
+	char *epoch;	      /* SOURCE_DATE_EPOCH=…, or NULL: the environment has it */
+	const char *remade;   /* why all of it was compiled with the patch (remake.h); NULL: it was not */
+	const char **changed; /* files of the patches */
+	size_t n_changed;
 	const char **unread; /* sources of the patch that the build compiles nothing from */
 	size_t n_unread;
 	bool asks_for_hooks; /* USPLICE is a word of a patch */
@@ -51,13 +53,15 @@ struct build {
 };
 
 _must_check_ struct usp_error *build_run(struct build *build);
-/* One more of build->unread. */
+/* One more of build->changed; of build->unread. */
+_must_check_ struct usp_error *build_note_changed(struct build *build, const char *path);
 _must_check_ struct usp_error *build_note_unread(struct build *build, const char *path);
 /* options.keep: writes what build_run() found; reads it, if it is what these options would find. */
 _must_check_ struct usp_error *build_keep_save(const struct build *build);
 _must_check_ struct usp_error *build_keep_load(struct build *build, bool *loaded);
 _must_check_ struct usp_error *build_link(struct build *build);
 _must_check_ struct usp_error *build_judge(struct build *build);
+_must_check_ struct usp_error *build_judge_names(struct build *build, const struct build_object *o);
 
 /* All kinds of findings, NULL-terminated. */
 extern const char *const build_kinds[];

@@ -259,31 +259,6 @@ static struct usp_error *judge_hooks(struct build *build)
 		"the patch has code for usplice, and none of it got into an object of the target");
 }
 
-/* ---- what is new, and is not ---- */
-
-/* A name that is global only now; it moved here from another object, or overrides a weak one or a library's. */
-static struct usp_error *judge_added(struct build *build, const struct build_object *o)
-{
-	const struct object *after = o->diff->side[OBJECT_AFTER];
-	struct usp_error *error = NULL;
-	for (uint32_t i = 0; i < after->n_pieces && !error; i++) {
-		const struct object_piece *p = &after->pieces[i];
-		struct definitions found;
-		if (!p->strong || !p->name ||
-		    (o->diff->verdicts[OBJECT_AFTER][i].verdict != USP_DIFF_ADDED &&
-		     !object_diff_became_global(o->diff, i)))
-			continue;
-		error = definitions_find(build->names, p->name, &found);
-		if (!error && (found.shared || module_imports(build->against.module, p->name)))
-			error = build_report_finding(
-				build, "symbol", false, o->name, p->name,
-				"is a new global name of this object, and the target has one "
-				"already, from another object or a library: which one "
-				"callers mean has changed");
-	}
-	return error;
-}
-
 struct usp_error *build_judge(struct build *build)
 {
 	struct usp_error *error = NULL;
@@ -301,7 +276,7 @@ struct usp_error *build_judge(struct build *build)
 		if (!error)
 			error = tell_problems(build, o);
 		if (!error)
-			error = judge_added(build, o);
+			error = build_judge_names(build, o);
 		if (!error)
 			error = compare_types(build, o);
 		if (error)

@@ -113,7 +113,10 @@ static struct usp_error *write_capture(const struct build *build, const char *na
 	return error;
 }
 
-/* What the tree told while the patch was on it, a line each: why all was compiled, if it was; what was not compiled. */
+/*
+ * What the tree told while the patch was on it, a line each: why all was compiled, if it was; "+ " and a file of the
+ * patch; "- " and one that was not compiled.
+ */
 static struct usp_error *write_told(const struct build *build)
 {
 	_cleanup_free_ char *path = in(build, "told"), *text = NULL;
@@ -123,7 +126,9 @@ static struct usp_error *write_told(const struct build *build)
 		return &usp_error_no_memory;
 	fprintf(f, "%s\n", build->remade ? build->remade : "");
 	for (size_t i = 0; i < build->n_unread; i++)
-		fprintf(f, "%s\n", build->unread[i]);
+		fprintf(f, "- %s\n", build->unread[i]);
+	for (size_t i = 0; i < build->n_changed; i++)
+		fprintf(f, "+ %s\n", build->changed[i]);
 	if (fclose(f) || !path)
 		return &usp_error_no_memory;
 	return file_write(path, text, size);
@@ -186,8 +191,11 @@ static struct usp_error *read_told(struct build *build)
 		return usp_error_errno(USP_FAILED, errno, "cannot read %s", path);
 	for (bool first = true; !error && (length = getline(&line, &room, f)) > 0; first = false) {
 		line[length - 1] = 0;
-		if (!first)
-			error = build_note_unread(build, line);
+		if (!first && length < 3)
+			error = usp_errorf(USP_FAILED, "%s is broken", path);
+		else if (!first)
+			error = *line == '-' ? build_note_unread(build, line + 2)
+					     : build_note_changed(build, line + 2);
 		else if (*line && !(build->remade = build_report_keep(build->report, line)))
 			error = &usp_error_no_memory;
 	}

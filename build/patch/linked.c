@@ -7,6 +7,7 @@
 
 #include "build/definitions.h"
 #include "build/patch/build.h"
+#include "build/patch/reach.h"
 #include "build/place/twin.h"
 #include "process/elf/symbol_table.h"
 
@@ -143,19 +144,38 @@ static struct usp_error *choose_links(struct build *build)
 	return build->report->linked ? NULL : &usp_error_no_memory;
 }
 
+/* What the patched build left as the one before it had made it, and may read what the patch changes; how many are. */
+static struct usp_error *find_unmade(struct build *build, const char **first, size_t *n)
+{
+	struct reach *reach = NULL;
+	struct usp_error *error = NULL;
+	for (size_t i = 0; build->linked_after && i < build->linked_after->n_inputs && !error; i++) {
+		const struct capture_input *input = &build->linked_after->inputs[i];
+		const struct capture_object *before = find_object(&build->before, input->hash);
+		bool may;
+		if (find_object(&build->after, input->hash) || !before)
+			continue;
+		error = reach ? NULL : reach_open(build->options.source, &reach);
+		if (!error)
+			error = reach_may_read(reach, before, build->changed, build->n_changed, &may);
+		if (error || !may)
+			continue;
+		*first = *first ? *first : input->path;
+		++*n;
+	}
+	reach_close(reach);
+	return error;
+}
+
 /* All was to be compiled with the patch, and some was not: a build that goes by contents, or cannot do it. */
 static struct usp_error *check_remade(struct build *build)
 {
 	_cleanup_free_ char *text = NULL;
 	const char *first = NULL;
 	size_t n = 0;
-	for (size_t i = 0; build->linked_after && i < build->linked_after->n_inputs; i++) {
-		const struct capture_input *input = &build->linked_after->inputs[i];
-		if (find_object(&build->after, input->hash) || !find_object(&build->before, input->hash))
-			continue;
-		first = first ? first : input->path;
-		n++;
-	}
+	struct usp_error *error = build->remade ? find_unmade(build, &first, &n) : NULL;
+	if (error)
+		return error;
 	if (!build->remade || (!n && build->after.n_objects))
 		return NULL;
 	if (asprintf(

@@ -14,6 +14,7 @@
 #include "build/patch/epoch.h"
 #include "build/patch/remake.h"
 #include "build/patch/source.h"
+#include "build/patch/source_list.h"
 
 struct watch {
 	const struct build *build;
@@ -144,16 +145,37 @@ static struct usp_error *run_patched(struct build *build, struct source *source,
 		       &build->after);
 }
 
-struct usp_error *build_note_unread(struct build *build, const char *path)
+static struct usp_error *note(struct build *build, const char ***list, size_t *n, const char *path)
 {
-	const char **grown = reallocarray(build->unread, build->n_unread + 1, sizeof(*grown));
+	const char **grown = reallocarray(*list, *n + 1, sizeof(*grown));
 	const char *kept = build_report_keep(build->report, path);
 	if (grown)
-		build->unread = grown;
+		*list = grown;
 	if (!grown || !kept)
 		return &usp_error_no_memory;
-	build->unread[build->n_unread++] = kept;
+	(*list)[(*n)++] = kept;
 	return NULL;
+}
+
+struct usp_error *build_note_changed(struct build *build, const char *path)
+{
+	return note(build, &build->changed, &build->n_changed, path);
+}
+
+struct usp_error *build_note_unread(struct build *build, const char *path)
+{
+	return note(build, &build->unread, &build->n_unread, path);
+}
+
+static struct usp_error *note_changed(struct build *build, const struct source *source)
+{
+	struct source_list list;
+	struct usp_error *error = source_list_read(source->saved, &list);
+	for (size_t i = 0; i < list.n && !error; i++)
+		if (list.v[i].what != SOURCE_REMAKE)
+			error = build_note_changed(build, list.v[i].path);
+	source_list_deinit(&list);
+	return error;
 }
 
 static struct usp_error *note_unread(void *context, const char *path)
@@ -175,6 +197,8 @@ static struct usp_error *patched(struct build *build, struct source *source)
 		build->asks_for_hooks ? hook_environment(&build->workdir, environment) : NULL;
 	if (!error)
 		error = source_patch(source, build->options.patches, build->options.n_patches);
+	if (!error)
+		error = note_changed(build, source);
 	if (!error)
 		error = run_patched(build, source, environment);
 	if (!error)

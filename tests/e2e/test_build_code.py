@@ -646,6 +646,19 @@ def static_that_becomes_global_beside_another_of_its_name():
 
 
 @case
+def functions_that_the_linker_has_folded():
+    """Two that are the same have one place (--icf; here it is made by hand), and only one of them is patched."""
+    same = "__attribute__((noinline)) long %s(long n)"
+    files = {"a.c": function(same % "one", "return n * 3 + (n >> 9);") + "long two(long n);\n" +
+             function("long answer(long n)", "return one(n) + two(n) * 1000;")}
+    p = Project(files, {"a.c": ("n * 3", "n * 4")}, ["make", "CFLAGS=-g -O2", "LDFLAGS=-Wl,--defsym,two=one"])
+    p.install()
+    report, r = p.build(code=UNSUPPORTED)
+    equal([(f["kind"], f["name"]) for f in report["findings"]], [("ambiguous", "one")], str(r))
+    contains(report["findings"][0]["text"], "two")
+
+
+@case
 def two_patches_on_one_process():
     """Made each for itself, one after the other on a running program, and off again in the reverse order."""
     text = """

@@ -204,4 +204,32 @@ def clean_ups_that_are_no_more():
           {1: (5, 6), 11: (-3, -3), -1: (-3, -3)}, ["_Z5firstl"])
 
 
+CLOSURES = """
+static long (*step)(long);
+static ALONE long both(long (*one)(long), long n) { return one(n) + step(n); }
+extern "C" long answer(long n)
+{
+	if (!step)
+		step = [](long k) { return k * 3 + 100; };
+	return n + 1;
+}
+"""
+
+
+@case
+def closures_that_exist():
+    """Lambdas are numbered by their order: one before another takes its name. The first one of a function takes none."""
+    for compiler in CXX_BUILDS or [need("g++")]:
+        p = project(compiler, CLOSURES, "if (!step)", "n = both([](long k) { return k - 1; }, n);\n\tif (!step)")
+        p.install()
+        report, r = p.build(code=UNSUPPORTED)
+        check(any(f["kind"] == "ambiguous" and "lambda" in f["text"] and "answer" in f["name"] for f in findings(report)), str(r))
+    text = CLOSURES.replace("[](long k) { return k * 3 + 100; }", "triple").replace("static long (*", "static ALONE long triple(long k) { return k * 3; }\nstatic long (*", 1)
+    for compiler in CXX_BUILDS:
+        p = project(compiler, text, "return n + 1;", "return both([](long k) { return k - 1; }, n);", name=compiler + "-first")
+        program = p.install()
+        report, r = p.build()
+        behaves(p, program, {5: (6, 19)})
+
+
 main()

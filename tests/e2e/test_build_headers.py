@@ -174,6 +174,26 @@ def files_of_tests():
 
 
 @case
+def objects_that_are_made_once():
+    """Of a directory that the build enters only if it was never made: nothing there reads the header, or something does."""
+    makefile = BLIND.replace("prog: $(OBJECTS)", "all: deps/stamp prog\ndeps/stamp:\n\t$(CC) $(CFLAGS) -c -o deps/d.o deps/d.c\n\ttouch $@\n"
+                             "prog: $(OBJECTS)").replace("$(OBJECTS) $(LIBS)", "$(OBJECTS) deps/d.o").replace("rm -f", "rm -f deps/stamp deps/d.o")
+    deps = {"deps/d.c": '#include "d.h"\nlong deep(long n)\n{\n\treturn n * D;\n}\n', "deps/d.h": "#define D 2\n"}
+    files = {**FILES, **deps, "a.c": FILES["a.c"].replace("return first(n)", "return deep(n) * 0 + first(n)").replace("long first", "long deep(long), first", 1)}
+    files["deps/d.h"] += "#ifdef USER_H\n#include USER_H\n#endif\n"
+    for number, reads in enumerate(("", '#if 0\n#include "../clamp.h"\n#endif\n', '#define USER_H "../clamp.h"\n')):
+        files["deps/d.h"] = reads + files["deps/d.h"]
+        p = Project(files, {"clamp.h": ("n > 10 ? 10", "n > 5 ? 5")}, makefile=makefile, name="tree%d" % number)
+        p.install()
+        p.make(["make", "clean"])
+        report, r = p.build(code=UNSUPPORTED if reads else OK)
+        if reads:
+            contains(r.err, "(input)", "clamp.h", "deps/d.o")
+        else:
+            equal(p.named(report, "replaced"), ["first"], str(r))
+
+
+@case
 def wrong_build_command():
     """It compiles something, and nothing of what the patch changes in the target: that there is no change would be a lie."""
     p = Project({**FILES, "tool.c": "int main(void)\n{\n\treturn 3;\n}\n"}, {"x.c": ("* 2", "* 3")},
