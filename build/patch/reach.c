@@ -24,7 +24,7 @@ struct reach {
 	size_t n, capacity;
 	size_t *queue;
 	size_t n_queue;
-	char **macros; /* that are included; a definition of one is not understood */
+	char **macros; /* that are included; a definition of one has to be a file */
 	size_t n_macros, macro_capacity;
 	bool unknown;
 };
@@ -154,7 +154,13 @@ static void read_line(struct reach *reach, char *line, const char *const *change
 	line += strspn(line, " \t");
 	if (!strncmp(line, "define", strlen("define"))) {
 		line += strlen("define");
-		reach->unknown |= is_macro(reach, line + strspn(line, " \t"));
+		line += strspn(line, " \t");
+		if (is_macro(reach, line)) {
+			line += word_length(line);
+			line += strspn(line, " \t");
+			reach->unknown |= *line != '"' && *line != '<';
+			read_include(reach, line, changed, n_changed);
+		}
 		return;
 	}
 	for (size_t i = 0; words[i]; i++) {
@@ -180,6 +186,22 @@ static struct usp_error *read_file(struct reach *reach, const char *path, const 
 	return error || text ? error : &usp_error_no_memory;
 }
 
+/* -DNAME="file", quoted in whatever way. */
+static void reach_definition(struct reach *reach, const char *word, const char *const *changed,
+			     size_t n_changed)
+{
+	static const char usual[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./";
+	if (strncmp(word, "-D", 2) != 0 || !is_macro(reach, word + 2))
+		return;
+	const char *value = strchr(word, '=');
+	value = value ? value + 1 + strspn(value + 1, "\\\"'<") : "";
+	_cleanup_free_ char *name = strndup(value, strspn(value, usual));
+	if (name && *name)
+		reach_name(reach, basename(name), changed, n_changed);
+	else
+		reach->unknown = true;
+}
+
 /* What the command names: its source, and what it includes by itself. */
 static bool reach_command(struct reach *reach, const struct capture_object *object,
 			  const char *const *changed, size_t n_changed)
@@ -192,7 +214,7 @@ static bool reach_command(struct reach *reach, const struct capture_object *obje
 		size_t before = reach->n_queue;
 		const char *dot = strrchr(word, '.');
 		reach_name(reach, basename(word), changed, n_changed);
-		reach->unknown |= !strncmp(word, "-D", 2) && is_macro(reach, word + 2);
+		reach_definition(reach, word, changed, n_changed);
 		any |= dot && *word != '-' && strcmp(dot, ".o") != 0 && reach->n_queue > before;
 	}
 	return any;

@@ -39,6 +39,5 @@ int limited(int n, int m)
 	n *= 3;
 	if (n > 10)
 		return other(n);
-	return n + limit(m,
-			LIMIT) * 2;
+	return n + limit(m, LIMIT) * 2;
 }
