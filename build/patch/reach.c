@@ -4,6 +4,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,7 @@ struct file {
 };
 
 struct reach {
+	char *directory;    /* without links */
 	struct file *files; /* by name */
 	size_t n, capacity;
 	size_t *queue;
@@ -55,6 +58,8 @@ struct usp_error *reach_open(const char *directory, struct reach **ret)
 		errno = 0;
 	}
 	error = walk_end(tree, directory, error);
+	if (!error && !(reach->directory = realpath(directory, NULL)))
+		error = usp_error_errno(USP_FAILED, errno, "cannot find %s", directory);
 	if (!error && !(reach->queue = calloc(reach->n + 1, sizeof(*reach->queue))))
 		error = &usp_error_no_memory;
 	if (error) {
@@ -81,17 +86,22 @@ void reach_close(struct reach *reach)
 	for (size_t i = 0; i < reach->n; i++)
 		free(reach->files[i].path);
 	free(reach->macros);
+	free(reach->directory);
 	free(reach->files);
 	free(reach->queue);
 	free(reach);
 }
 
-/* All files of this name; none: it is the system's. */
-static void reach_name(struct reach *reach, const char *name, const char *const *changed, size_t n_changed)
+static bool is_at(const struct file *file, const char *real)
+{
+	char path[PATH_MAX];
+	return realpath(file->path, path) && !strcmp(path, real);
+}
+
+/* All files of this name, or the one that is at real; none: it is the system's. */
+static void queue_name(struct reach *reach, const char *name, const char *real)
 {
 	size_t low = 0, high = reach->n;
-	for (size_t i = 0; i < n_changed; i++)
-		reach->unknown |= !strcmp(basename(changed[i]), name);
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 		if (strcmp(reach->files[middle].name, name) < 0)
@@ -100,10 +110,37 @@ static void reach_name(struct reach *reach, const char *name, const char *const 
 			high = middle;
 	}
 	for (; low < reach->n && !strcmp(reach->files[low].name, name); low++)
-		if (!reach->files[low].reached) {
+		if (!reach->files[low].reached && (!real || is_at(&reach->files[low], real))) {
 			reach->files[low].reached = true;
 			reach->queue[reach->n_queue++] = low;
 		}
+}
+
+static void reach_name(struct reach *reach, const char *name, const char *const *changed, size_t n_changed)
+{
+	for (size_t i = 0; i < n_changed; i++)
+		reach->unknown |= !strcmp(basename(changed[i]), name);
+	queue_name(reach, name, NULL);
+}
+
+/* A file that the command names is that one, not each of its name. False: there is none. */
+static bool reach_path(struct reach *reach, const struct capture_object *object, const char *word,
+		       const char *const *changed, size_t n_changed)
+{
+	_cleanup_free_ char *path = NULL;
+	char real[PATH_MAX];
+	if (asprintf(&path, "%s/%s", *word == '/' ? "" : object->directory, word) < 0) {
+		path = NULL;
+		return false;
+	}
+	if (!realpath(path, real))
+		return false;
+	const size_t n = strlen(reach->directory);
+	for (size_t i = 0; i < n_changed; i++)
+		reach->unknown |= !strncmp(real, reach->directory, n) && real[n] == '/' &&
+				  !strcmp(real + n + 1, changed[i]);
+	queue_name(reach, basename(word), real);
+	return true;
 }
 
 static size_t word_length(const char *at)
@@ -213,7 +250,8 @@ static bool reach_command(struct reach *reach, const struct capture_object *obje
 	     word = strtok_r(NULL, " ", &rest)) {
 		size_t before = reach->n_queue;
 		const char *dot = strrchr(word, '.');
-		reach_name(reach, basename(word), changed, n_changed);
+		if (*word == '-' || !reach_path(reach, object, word, changed, n_changed))
+			reach_name(reach, basename(word), changed, n_changed);
 		reach_definition(reach, word, changed, n_changed);
 		any |= dot && *word != '-' && strcmp(dot, ".o") != 0 && reach->n_queue > before;
 	}

@@ -175,17 +175,17 @@ def files_of_tests():
 
 @case
 def objects_that_are_made_once():
-    """Of a directory that the build enters only if it was never made: nothing there reads the header, or something does."""
-    makefile = BLIND.replace("prog: $(OBJECTS)", "all: deps/stamp prog\ndeps/stamp:\n\t$(CC) $(CFLAGS) -c -o deps/d.o deps/d.c\n\ttouch $@\n"
+    """Of a directory that the build enters only if it was never made: nothing there reads the header, or something does. It has an x.c of its own."""
+    makefile = BLIND.replace("prog: $(OBJECTS)", "all: deps/stamp prog\ndeps/stamp:\n\t$(CC) $(CFLAGS) -c -o deps/d.o deps/x.c\n\ttouch $@\n"
                              "prog: $(OBJECTS)").replace("$(OBJECTS) $(LIBS)", "$(OBJECTS) deps/d.o").replace("rm -f", "rm -f deps/stamp deps/d.o")
-    deps = {"deps/d.c": '#include "d.h"\nlong deep(long n)\n{\n\treturn n * D;\n}\n', "deps/d.h": "#define D 2\n"}
+    deps = {"deps/x.c": '#include "d.h"\nlong deep(long n)\n{\n\treturn n * D;\n}\n', "deps/d.h": "#define D 2\n"}
     files = {**FILES, **deps, "a.c": FILES["a.c"].replace("return first(n)", "return deep(n) * 0 + first(n)").replace("long first", "long deep(long), first", 1)}
     makefile = makefile.replace("-o deps/d.o", "-DOWN_H='\"own.h\"' -o deps/d.o")
     files.update({"deps/own.h": "#define OWN 1\n", "deps/d.h": files["deps/d.h"] + "#include OWN_H\n"})
     files["deps/d.h"] += "#ifdef USER_H\n#include USER_H\n#endif\n"
     for number, reads in enumerate(("", '#if 0\n#include "../clamp.h"\n#endif\n', '#define USER_H "../clamp.h"\n')):
         files["deps/d.h"] = reads + files["deps/d.h"]
-        p = Project(files, {"clamp.h": ("n > 10 ? 10", "n > 5 ? 5")}, makefile=makefile, name="tree%d" % number)
+        p = Project(files, {"clamp.h": ("n > 10 ? 10", "n > 5 ? 5"), "x.c": ("* 2", "* 3")}, makefile=makefile, name="tree%d" % number)
         p.install()
         p.make(["make", "clean"])
         report, r = p.build(code=UNSUPPORTED if reads else OK)
