@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #include "build/file.h"
+#include "build/patch/depend.h"
 #include "build/patch/epoch.h"
+#include "build/patch/reach.h"
 #include "build/patch/remake.h"
 #include "build/patch/source_list.h"
 
@@ -249,6 +251,100 @@ static void test_touch(void **state)
 	usp_error_destroy(error);
 }
 
+/* ---- what was not compiled again ---- */
+
+static bool may_read(const char *command, const char *changed)
+{
+	char compiled[256];
+	struct reach *reach;
+	bool ret;
+	strcpy(compiled, command);
+	const struct capture_object object = {
+		.path = (char *)"x.o", .directory = directory, .command = compiled};
+	assert_null(reach_open("reach", &reach));
+	assert_null(reach_may_read(reach, &object, &changed, 1, &ret));
+	bool again;
+	assert_null(reach_may_read(reach, &object, &changed, 1, &again));
+	assert_int_equal(again, ret);
+	reach_close(reach);
+	return ret;
+}
+
+static void test_reach(void **state)
+{
+	(void)state;
+	file_remove_tree("reach");
+	put("reach/a.c", "#include \"a.h\"\n# include <stdio.h>\nint a;\n");
+	put("reach/a.h", "#include \"sub/b.h\"\n/* no new line at the end */\n  #  include_next <c.h>");
+	put("reach/sub/b.h", "#include \"../a.h\"\n");
+	put("reach/c.h", "");
+	put("reach/other.h", "#include \"a.h\"\n");
+	put("reach/sub/a.c", "");
+	assert_true(may_read("cc -c reach/a.c", "a.c"));
+	assert_true(may_read("cc -c reach/a.c", "a.h"));
+	assert_true(may_read("cc -c reach/a.c", "sub/b.h"));
+	assert_true(may_read("cc -c reach/a.c", "include/b.h")); /* where it is looked for is not known */
+	assert_true(may_read("cc -c reach/a.c", "c.h"));
+	assert_false(may_read("cc -c reach/a.c", "other.h"));
+	assert_false(may_read("cc -c reach/a.c", "sub/a.c"));
+	assert_false(may_read("cc -c reach/sub/a.c", "a.h"));
+	assert_true(may_read("cc -include other.h -c reach/sub/a.c", "other.h"));
+	/* Nothing is known of what no source is named of, or one that lies elsewhere. */
+	assert_true(may_read("cc -c -o x.o", "other.h"));
+	assert_true(may_read("cc -c /nowhere/z.c", "other.h"));
+
+	/* By macros: that nobody defines; as a file; as anything else. */
+	put("reach/m.c", "#ifdef M\n#include M\n#endif\n");
+	assert_false(may_read("cc -c reach/m.c", "other.h"));
+	assert_false(may_read("cc -DMORE=\"other.h\" -c reach/m.c", "other.h"));
+	assert_true(may_read("cc -DM=\"other.h\" -c reach/m.c", "other.h"));
+	assert_true(may_read("cc -DM=\\\"sub/other.h\\\" -c reach/m.c", "other.h"));
+	assert_false(may_read("cc -DM='\"c.h\"' -c reach/m.c", "other.h"));
+	assert_true(may_read("cc -DM -c reach/m.c", "other.h"));
+	put("reach/m.c", "#define M \"c.h\"\n#include M\n");
+	assert_false(may_read("cc -c reach/m.c", "other.h"));
+	assert_true(may_read("cc -c reach/m.c", "c.h"));
+	put("reach/m.c", "#define M NAME(c)\n#include M\n");
+	assert_true(may_read("cc -c reach/m.c", "other.h"));
+
+	struct reach *reach;
+	struct usp_error *error = reach_open("no-such-tree", &reach);
+	assert_non_null(error);
+	usp_error_destroy(error);
+}
+
+static bool is_gone(const void *context, const char *name)
+{
+	return strstr(name, context);
+}
+
+static void expect_content(const char *path, const char *content)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	size_t size;
+	assert_null(file_read(path, 4096, &bytes, &size));
+	assert_int_equal(size, strlen(content));
+	assert_memory_equal(bytes, content, size);
+}
+
+static void test_depend(void **state)
+{
+	(void)state;
+	file_remove_tree("depend");
+	put("depend/a.d", "a.o: a.c inc/new.h \\\n ../new.h b.h\n");
+	put("depend/sub/.deps/b.Po", "b.o: b.c sub/new.h");
+	put("depend/c.d", "c.o: c.c\n");
+	put("depend/new.h.txt", "new.h\n");
+	assert_null(depend_let_go("depend", is_gone, "new.h"));
+	expect_content("depend/a.d", "a.o: a.c inc/new.h \\\n ../new.h b.h\n\ninc/new.h:\n\n../new.h:\n");
+	expect_content("depend/sub/.deps/b.Po", "b.o: b.c sub/new.h\nsub/new.h:\n");
+	expect_content("depend/c.d", "c.o: c.c\n");
+	expect_content("depend/new.h.txt", "new.h\n");
+	struct usp_error *error = depend_let_go("no-such-tree", is_gone, "new.h");
+	assert_non_null(error);
+	usp_error_destroy(error);
+}
+
 /* ---- the time ---- */
 
 static void test_epoch(void **state)
@@ -308,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_list),	  cmocka_unit_test(test_broken_list),
 		cmocka_unit_test(test_needed),	  cmocka_unit_test(test_before),
 		cmocka_unit_test(test_new_files), cmocka_unit_test(test_touch),
+		cmocka_unit_test(test_reach),	  cmocka_unit_test(test_depend),
 		cmocka_unit_test(test_epoch),
 	};
 	return cmocka_run_group_tests(tests, enter, leave);
