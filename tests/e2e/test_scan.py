@@ -34,6 +34,14 @@ def suspended(kind):
     return v, fix(v)
 
 
+def quick(v, *words):
+    """Not done, and soon said. A machine that is too busy to stop the threads at all has not been asked yet."""
+    def asked():
+        r = on(v, *words, *ALL, *QUICK, code=NOT_QUIESCENT)
+        return None if "did not stop in time" in r.err else r
+    return until(asked, "the threads can be stopped")
+
+
 def refused(result, victim, place):
     """The refusal names the word, the mapping and the function, and changed nothing."""
     contains(result.err, "suspended coroutine", place, "nothing was changed")
@@ -47,7 +55,7 @@ def refused(result, victim, place):
 def suspended_and_finished(kind, where):
     v, p = suspended(kind)
     text = Text(v.pid)
-    _, name = refused(on(v, "load", p, *ALL, *QUICK, code=NOT_QUIESCENT), v, "step")
+    _, name = refused(quick(v, "load", p), v, "step")
     contains(name, where)
     text.same_as(Text(v.pid))
     equal(v.ask("finish"), "2")
@@ -110,11 +118,11 @@ def revert_and_unload_see_a_coroutine_in_the_payload():
     text = Text(v.pid)
     on(v, "load", cc("fix", SUSPENDED, v), *ALL)
     v.ask("enter malloc")
-    r = on(v, "revert", "fix", *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "revert", "fix")
     contains(r.err, "fixed of payload fix", "[heap]")
     equal(applied(v), ["fix"])
     on(v, "revert", "fix")
-    r = on(v, "unload", "fix", *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "unload", "fix")
     contains(r.err, "fixed of payload fix", "[heap]")
     equal(len(listed(v)), 1, "payloads")
     equal(v.ask("finish"), "41")
@@ -130,7 +138,7 @@ def replace_sees_a_coroutine_in_what_comes_off():
     v.ask("enter mmap")
     p = cc("next", replacing(("int step(int n)", "return n + 60;")), v)
     on(v, "upload", p)
-    r = on(v, "replace", "next", *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "replace", "next")
     contains(r.err, "fixed of payload fix")
     equal(applied(v), ["fix"])
     equal(v.ask("finish"), "41")
@@ -161,7 +169,7 @@ def a_word_that_was_left_over_is_refused_too():
     v = Victim("coroutine")
     at = int(v.ask("stale").split()[1], 16)
     p = fix(v)
-    r = on(v, "load", p, *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "load", p)
     equal(refused(r, v, "step")[0], at)
     contains(r.err, "1 such word,", "left over")
     v.ask("clean")
@@ -172,7 +180,7 @@ def a_word_that_was_left_over_is_refused_too():
 def an_abandoned_stack_is_refused_too():
     v, p = suspended("mmap")
     equal(v.ask("abandon"), "2")
-    refused(on(v, "load", p, *ALL, *QUICK, code=NOT_QUIESCENT), v, "step")
+    refused(quick(v, "load", p), v, "step")
 
 
 @case
@@ -234,7 +242,7 @@ def a_coroutine_below_a_threads_stack_in_one_mapping():
     on(v, "revert", "fix")
     on(v, "unload", "fix")
     check(v.ask("enter arena").startswith("suspended"), "not suspended")
-    refused(on(v, "load", p, *ALL, *QUICK, code=NOT_QUIESCENT), v, "step")
+    refused(quick(v, "load", p), v, "step")
     equal(v.ask("finish"), "2")
     on(v, "load", p, *ALL)
     v.ask("leave")
@@ -254,7 +262,7 @@ def a_vast_untouched_mapping_costs_nothing():
     on(v, "revert", "fix", *ALL)
     on(v, "unload", "fix", *ALL)
     mapped = int(v.ask("far").split()[1], 16)
-    r = on(v, "load", fix(v), *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "load", fix(v))
     equal(refused(r, v, "step")[0], mapped)
 
 
@@ -263,7 +271,7 @@ def memory_that_may_only_be_written():
     v = Victim("coroutine")
     at = int(v.ask("writeonly").split()[1], 16)
     p = fix(v)
-    r = on(v, "load", p, *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "load", p)
     equal(refused(r, v, "step")[0], at)
 
 
@@ -272,7 +280,7 @@ def a_word_in_shared_memory():
     v = Victim("coroutine")
     at = int(v.ask("shared").split()[1], 16)
     p = fix(v)
-    equal(refused(on(v, "load", p, *ALL, *QUICK, code=NOT_QUIESCENT), v, "step")[0], at)
+    equal(refused(quick(v, "load", p), v, "step")[0], at)
     v.ask("clean")
     on(v, "load", p, *ALL)
 
@@ -289,7 +297,7 @@ def a_file_mapped_beyond_its_end():
         f.seek(63 * 4096)
         f.write((runtime(v, "step") + 9).to_bytes(8, "little"))
     on(v, "revert", "fix")
-    r = on(v, "apply", "fix", *ALL, *QUICK, code=NOT_QUIESCENT)
+    r = quick(v, "apply", "fix")
     contains(r.err, tmp("file"), "step")
 
 
