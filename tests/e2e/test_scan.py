@@ -6,7 +6,7 @@ import os
 import re
 
 from harness import (NOT_QUIESCENT, OK, USAGE, Failure, Skip, Text, Victim, applied, case, cc, check, contains, equal,
-                     info, listed, main, maps, memory, need, need_root, on, replacing, runtime, start, tmp)
+                     info, listed, main, maps, memory, need, need_root, on, replacing, runtime, start, tmp, until)
 
 QUICK = ("--timeout", "400ms")
 ALL = ("--scan", "all")
