@@ -4,15 +4,15 @@
 from harness import *
 
 
-def killat(n, *words):
-    """None, or, if the command came to its good end before its Nth system call, how many there were."""
+def killat(n, *words, well=True):
+    """None, or, if the command came to its end before its Nth system call, how many there were. well: a good end."""
     p = subprocess.run([os.environ["KILLAT"], str(n), "--", USPLICE] + [str(w) for w in words], stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
     check(p.returncode in (0, 3), "killat: exit %d\n%s%s" % (p.returncode, p.stdout, p.stderr))
     if p.returncode == 0:
         return None
-    calls = re.search(r"killat: (\d+) system calls, exit status 0", p.stdout)
-    check(calls, "the command that was not killed failed\n%s%s" % (p.stdout, p.stderr))
+    calls = re.search(r"killat: (\d+) system calls, exit status (\d+)", p.stdout)
+    check(calls and not (well and int(calls.group(2))), "the command that was not killed failed\n%s%s" % (p.stdout, p.stderr))
     return int(calls.group(1))
 
 

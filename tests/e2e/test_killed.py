@@ -32,7 +32,8 @@ def at_every_call(prepare, action, allowed):
     n = 1
     while True:
         try:
-            finished = killat(n, *action, "--pid", v.pid)
+            # Nothing may be left for it to do, once it has finished what the one before began.
+            finished = killat(n, *action, "--pid", v.pid, well=False)
             let_go(v)
             values = behaviour(v)
             # Until the next command comes, some functions may be new and some old, but nothing is torn.
